@@ -1,0 +1,1 @@
+"""The world the vehicle lands in: PyBullet, aerodynamics, sensors, rollouts, figures."""
