@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from neural_lander.controller.compiled import compiled
 from neural_lander.controller.errors import InputError
-from neural_lander.controller.files import read_json
+from neural_lander.controller.files import read_json, sha256_of_file
 from neural_lander.controller.residual import ResidualInput
 from neural_lander.controller.vehicle import Vehicle
 
@@ -141,6 +141,11 @@ def load_network(path: Path, vehicle: Vehicle) -> Network:
     if not weights_path.is_file():
         raise InputError(f"{weights_path}: no such file; expected a model folder or NAME.safetensors")
     info = read_json(json_path)
+    if "weights_sha256" in info and info["weights_sha256"] != sha256_of_file(weights_path):
+        raise InputError(
+            f"{weights_path}: does not match {json_path.name}: its SHA-256 is not the weights_sha256 "
+            "written there; train again, or fetch both files from the same source"
+        )
     try:
         tensors = load_file(weights_path)
     except (SafetensorError, OSError) as error:

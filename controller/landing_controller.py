@@ -1,0 +1,320 @@
+"""The controller that lands: set-point, position law, observer, cancellation, attitude, rotors.
+
+    F_d = m (g e3 + a_d) - k_v v~ - k_p p~ - integral - d      k_v = K_v + m Lambda, k_p = K_v Lambda
+    F_c + phi(h, v, |F_c|) = F_d                               phi: the residual model
+    thrust |F_c| along body z, body z turned to F_c / |F_c|    the rest is attitude and allocation
+
+Source: Shi et al. 2019, eq. 8 (with s = v~ + Lambda p~); see the modules named in the imports.
+
+All memory and parameters of one controller live in one record; a step reads a measurement and
+returns rotor thrusts. ``wanted_force``, the solver of ``cancellation`` and ``command`` are the three
+thirds of a step, so that a residual force from elsewhere can be cancelled with the same law.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from neural_lander.controller import setpoint as reference
+from neural_lander.controller.allocation import Thrusts, rotor_thrusts
+from neural_lander.controller.attitude_law import attitude_torque
+from neural_lander.controller.cancellation import (
+    ITERATIONS,
+    NO_SOLUTION,
+    RESIDUAL,
+    STAGE,
+    THRUST,
+    TOLERANCE,
+    Search,
+    refine,
+    start,
+    unfinished,
+)
+from neural_lander.controller.compiled import compiled
+from neural_lander.controller.contact import lowest_foot_compiled
+from neural_lander.controller.errors import InputError
+from neural_lander.controller.ground_effect_formula import cheeseman_bennett
+from neural_lander.controller.network import network_force
+from neural_lander.controller.observer import observe
+from neural_lander.controller.rotation import Quaternion, Vector, body_z, norm
+from neural_lander.controller.setpoint import Plan, setpoint, store_plan
+from neural_lander.controller.touchdown import (
+    CUT,
+    FLYING,
+    FORCE_BANDWIDTH,
+    PUSH_SPEED,
+    touchdown_phase,
+)
+from neural_lander.controller.vehicle import GRAVITY, Vehicle
+
+CONTROLLERS = {
+    "pd": "position law alone, the paper's baseline",
+    "pid": "with an integral and anti-windup",
+    "textbook": "Cheeseman-Bennett ground effect as feed-forward",
+    "observer": "momentum disturbance observer, nothing learned",
+    "learned": "the learned residual force, cancelled",
+    "learned+observer": "both; what ships",
+    "oracle": "the simulator's true force at the estimated state, cancelled",
+    "oracle+observer": "both; the ceiling",
+}
+"""Names that ``land --controller`` takes, and what they are."""
+
+NONE, TEXTBOOK, NETWORK, ORACLE = 0, 1, 2, 3
+"""Where the residual force comes from; ORACLE is supplied by the simulator."""
+
+Measurement = tuple[Vector, Quaternion, Vector, Vector, Thrusts, float]
+"""Position, attitude, velocity (world), rate (body), rotor thrusts from measured speed, height."""
+
+RECORD = np.dtype(
+    [
+        # parameters
+        ("mass", np.float64),
+        ("weight", np.float64),
+        ("inertia", np.float64, (3,)),
+        ("unmix", np.float64, (4, 4)),
+        ("f_min", np.float64),
+        ("f_max", np.float64),
+        ("feet", np.float64, (4, 3)),
+        ("rest_height", np.float64),
+        ("disc_height", np.float64),
+        ("foot_margin", np.float64),
+        ("period", np.float64),
+        ("k_p", np.float64, (3,)),
+        ("k_v", np.float64, (3,)),
+        ("k_i", np.float64),
+        ("integral_limit", np.float64),
+        ("attitude_stiffness", np.float64, (3,)),
+        ("attitude_damping", np.float64, (3,)),
+        ("observer_rate", np.float64),
+        ("observer_limit", np.float64),
+        ("textbook_radius", np.float64),
+        ("residual", np.int64),
+        ("lands", np.int64),
+        ("yaw", np.float64),
+        *reference.RECORD_FIELDS,
+        # memory
+        ("phase", np.int64),
+        ("push_start", np.float64),
+        ("felt", np.float64),
+        ("integral", np.float64, (3,)),
+        ("observer_memory", np.float64, (3,)),
+        ("observer_force", np.float64, (3,)),
+        ("ground_memory", np.float64, (3,)),
+        ("ground_force", np.float64),
+        ("thrusts", np.float64, (4,)),
+        ("started", np.int64),
+        # what the last step did, for the log
+        ("setpoint_position", np.float64, (3,)),
+        ("setpoint_velocity", np.float64, (3,)),
+        ("setpoint_acceleration", np.float64, (3,)),
+        ("learned_force", np.float64, (3,)),
+        ("solver_iterations", np.float64),
+        ("solver_residual", np.float64),
+        ("solver_ok", np.float64),
+        ("contact", np.float64),
+        ("saturated", np.float64),
+    ],
+    align=True,
+)
+"""Parameters and memory of one controller, as the compiled step sees them."""
+
+
+def controller_record(
+    vehicle: Vehicle, controller: str, plan: Plan, yaw: float, surface: float = 0.0, lands: bool = True
+) -> npt.NDArray[Any]:
+    """Return the record of a controller at rest.
+
+    Args:
+        vehicle: what is flown, with its gains.
+        controller: a name of ``CONTROLLERS``.
+        plan: the motion of the set-point.
+        yaw: heading to keep [rad].
+        surface: height of the surface under the landing [m].
+        lands: whether the touchdown logic may cut the motors.
+
+    Raises:
+        InputError: unknown controller.
+    """
+    if controller not in CONTROLLERS:
+        raise InputError(f"controller '{controller}' is unknown; take one of {', '.join(CONTROLLERS)}")
+    kind = controller.removesuffix("+observer")
+    gains, m = vehicle.gains, vehicle.mass
+    record = np.zeros(1, RECORD)
+    c = record[0]
+    c["mass"], c["weight"], c["inertia"] = m, vehicle.weight, vehicle.body.inertia
+    c["unmix"] = np.linalg.inv(vehicle.mixing)
+    c["f_min"], c["f_max"] = vehicle.rotors.thrust_min, vehicle.rotors.thrust_max
+    c["feet"], c["rest_height"] = vehicle.legs.feet, vehicle.rest_height
+    c["disc_height"] = vehicle.rest_height + vehicle.rotors.positions[:, 2].mean()
+    c["foot_margin"] = 0.002 + vehicle.noise.position
+    c["period"] = vehicle.timing.period
+    c["k_p"] = m * gains.velocity * gains.position
+    c["k_v"] = m * (gains.velocity + gains.position)
+    if kind == "pid":
+        c["k_i"] = m * gains.integral
+    c["integral_limit"] = gains.integral_limit * vehicle.weight
+    bandwidth = np.array([gains.attitude, gains.attitude, gains.yaw])
+    damping = np.array([gains.damping, gains.damping, 1.0])
+    c["attitude_stiffness"], c["attitude_damping"] = bandwidth**2, 2 * damping * bandwidth
+    if controller.endswith("observer"):
+        c["observer_rate"] = gains.observer
+    c["observer_limit"] = gains.observer_limit * vehicle.weight
+    c["textbook_radius"] = gains.textbook_radius
+    c["residual"] = {"textbook": TEXTBOOK, "learned": NETWORK, "oracle": ORACLE}.get(kind, NONE)
+    c["lands"], c["yaw"] = lands, yaw
+    c["thrusts"] = np.linalg.solve(vehicle.mixing, np.array([vehicle.weight, 0, 0, 0]))
+    c["solver_ok"] = 1.0
+    store_plan(c, plan, surface + vehicle.rest_height)
+    return record
+
+
+@compiled
+def residual_force(c: Any, net: Any, measured: Measurement, thrusts: Thrusts) -> Vector:
+    """Return the controller's own residual model at the measured state and given thrusts [N]."""
+    if c.residual == NETWORK:
+        return network_force(net, measured[5], measured[2], measured[1], thrusts)
+    if c.residual == TEXTBOOK:
+        gain = cheeseman_bennett(measured[5] + c.disc_height, c.textbook_radius)
+        return (0.0, 0.0, (gain - 1.0) * (thrusts[0] + thrusts[1] + thrusts[2] + thrusts[3]))
+    return (0.0, 0.0, 0.0)
+
+
+@compiled
+def thrusts_for(c: Any, collective: float) -> Thrusts:
+    """Return rotor thrusts that sum up to ``collective``, differing as the last command did [N]."""
+    f = c.thrusts
+    shift = 0.25 * (collective - (f[0] + f[1] + f[2] + f[3]))
+    return (
+        max(f[0] + shift, 0.0),
+        max(f[1] + shift, 0.0),
+        max(f[2] + shift, 0.0),
+        max(f[3] + shift, 0.0),
+    )
+
+
+@compiled
+def wanted_force(c: Any, t: float, measured: Measurement, explained: Vector) -> Vector:
+    """First third of a step: advance set-point, observers, touchdown; return F_d [N].
+
+    ``explained`` is the residual model at the measured state and thrust.
+    """
+    p, q, v, _, f, height = measured
+    sp_p, sp_v, sp_a = setpoint(c, t)
+    axis = body_z(q)
+    thrust = f[0] + f[1] + f[2] + f[3]
+    known = (
+        thrust * axis[0] + explained[0],
+        thrust * axis[1] + explained[1],
+        thrust * axis[2] + explained[2] - c.weight,
+    )
+    momentum = (c.mass * v[0], c.mass * v[1], c.mass * v[2])
+    d = (c.observer_force[0], c.observer_force[1], c.observer_force[2])
+    if c.started == 0:
+        c.started = 1
+        for i in range(3):
+            c.observer_memory[i] = momentum[i]
+            c.ground_memory[i] = momentum[i]
+    foot = lowest_foot_compiled(c.feet, height + c.rest_height, q)
+    c.contact = 1.0 if foot < c.foot_margin else 0.0
+    if c.observer_rate > 0.0:
+        frozen = c.phase != FLYING or c.contact > 0.0
+        d = observe(
+            c.observer_memory, d, momentum, known, c.observer_rate, c.observer_limit, c.period, frozen
+        )
+    beyond = (known[0] + d[0], known[1] + d[1], known[2] + d[2])
+    unlimited = 10.0 * c.weight
+    ground = observe(
+        c.ground_memory,
+        (0.0, 0.0, 0.0),
+        momentum,
+        beyond,
+        FORCE_BANDWIDTH,
+        unlimited,
+        c.period,
+        False,
+    )
+    c.ground_force = ground[2]
+    if c.lands == 1:
+        touchdown_phase(c, sp_p[2] - c.floor, height, norm(v), ground[2] / c.weight, t)
+    if c.phase != FLYING:
+        sp_p = (sp_p[0], sp_p[1], sp_p[2] - PUSH_SPEED * (t - c.push_start))
+    wanted = (
+        _axis_force(c, 0, p[0], v[0], sp_p[0], sp_v[0], sp_a[0]) - d[0],
+        _axis_force(c, 1, p[1], v[1], sp_p[1], sp_v[1], sp_a[1]) - d[1],
+        _axis_force(c, 2, p[2], v[2], sp_p[2], sp_v[2], sp_a[2]) - d[2] + c.weight,
+    )
+    for i in range(3):
+        c.observer_force[i] = d[i]
+        c.setpoint_position[i] = sp_p[i]
+        c.setpoint_velocity[i] = sp_v[i]
+        c.setpoint_acceleration[i] = sp_a[i]
+    return wanted
+
+
+@compiled
+def _axis_force(
+    c: Any, i: int, p: float, v: float, sp_p: float, sp_v: float, sp_a: float
+) -> float:
+    """Return m a_d - k_v v~ - k_p p~ - integral on one axis [N], and advance the integral."""
+    error = p - sp_p
+    if c.k_i > 0.0 and c.phase == FLYING and c.contact == 0.0 and c.saturated == 0.0:
+        total = c.integral[i] + c.period * c.k_i * error
+        c.integral[i] = min(max(total, -c.integral_limit), c.integral_limit)
+    return float(c.mass * sp_a - c.k_v[i] * (v - sp_v) - c.k_p[i] * error - c.integral[i])
+
+
+@compiled
+def minus(a: Vector, b: Vector) -> Vector:
+    """Return a - b."""
+    return (a[0] - b[0], a[1] - b[1], a[2] - b[2])
+
+
+@compiled
+def cancel(c: Any, net: Any, measured: Measurement, wanted: Vector) -> tuple[Vector, Vector, Search]:
+    """Second third: return F_c, the residual force it counts on [N], and how the search ended."""
+    search = start(norm(wanted), 4 * c.f_min, 4 * c.f_max)
+    phi = (0.0, 0.0, 0.0)
+    while unfinished(search):
+        phi = residual_force(c, net, measured, thrusts_for(c, search[THRUST]))
+        search = refine(search, norm(minus(wanted, phi)), TOLERANCE * c.weight)
+    if search[STAGE] == NO_SOLUTION:
+        phi = (0.0, 0.0, 0.0)
+    return minus(wanted, phi), phi, search
+
+
+@compiled
+def command(c: Any, measured: Measurement, force: Vector, phi: Vector, search: Search) -> Thrusts:
+    """Last third: turn the force F_c [N] into rotor thrusts [N]; none once the motors are cut."""
+    thrust = norm(force)
+    n = 1.0 / max(thrust, 1e-9)
+    z = (force[0] * n, force[1] * n, force[2] * n)
+    torque = attitude_torque(c, measured[1], measured[3], z, c.yaw)
+    f, saturated = rotor_thrusts(c, thrust, torque)
+    if c.phase == CUT:
+        f = (0.0, 0.0, 0.0, 0.0)
+    for i in range(4):
+        c.thrusts[i] = f[i]
+    for i in range(3):
+        c.learned_force[i] = phi[i]
+    c.solver_iterations = search[ITERATIONS]
+    c.solver_residual = search[RESIDUAL]
+    c.solver_ok = 0.0 if search[STAGE] == NO_SOLUTION else 1.0
+    c.saturated = 1.0 if saturated and c.phase != CUT else 0.0
+    return f
+
+
+@compiled
+def control_step(c: Any, net: Any, t: float, measured: Measurement) -> Thrusts:
+    """Return the rotor thrusts [N] to command at time t, from a measurement."""
+    explained = residual_force(c, net, measured, measured[4])
+    wanted = wanted_force(c, t, measured, explained)
+    force, phi, search = cancel(c, net, measured, wanted)
+    return command(c, measured, force, phi, search)
+
+
+def yaw_of(q: npt.NDArray[np.float64]) -> float:
+    """Return the heading of body x [rad] for a quaternion xyzw."""
+    x, y, z, w = q
+    return math.atan2(2 * (x * y + w * z), 1 - 2 * (y * y + z * z))

@@ -1,0 +1,146 @@
+"""The vehicle's forces in the world: lagging rotors, their aerodynamics, what nothing explains.
+
+    f' = (f_commanded - f) / lag                                    each rotor, exact over a step
+    F  = sum f_i g_i R e3 - drag sum f_i (v_i)_sideways,   g_i the ground effect at that rotor
+    M  = sum R r_i x F_i - spin_i drag_torque f_i R e3
+    residual force = F - sum f_i R e3           or, with a network as aerodynamics, what it says
+
+Rotor drag: Faessler, Franchi, Scaramuzza, "Differential flatness of quadrotor dynamics subject to
+rotor drag", IEEE RA-L 3(2), 2018.
+"""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from neural_lander.controller.allocation import Thrusts
+from neural_lander.controller.compiled import compiled
+from neural_lander.controller.errors import InputError
+from neural_lander.controller.network import Network, load_network, network_force
+from neural_lander.controller.rotation import Quaternion, Vector, body_z, cross, dot, rotate
+from neural_lander.controller.vehicle import MAX_LATENCY_STEPS, Vehicle
+from neural_lander.sim.ground_effect import ground_effect_gain
+
+NO_AERODYNAMICS, ROTOR, NETWORK = 0, 1, 2
+
+RECORD = np.dtype(
+    [
+        ("mass", np.float64),
+        ("inertia", np.float64, (3,)),
+        ("rotors", np.float64, (4, 3)),
+        ("spins", np.float64, (4,)),
+        ("radius", np.float64),
+        ("drag_torque", np.float64),
+        ("drag", np.float64),
+        ("k_f", np.float64),
+        ("follow", np.float64),
+        ("f_min", np.float64),
+        ("f_max", np.float64),
+        ("feet", np.float64, (4, 3)),
+        ("rest_height", np.float64),
+        ("surface", np.float64),
+        ("aerodynamics", np.int64),
+        ("period", np.float64),
+        ("latency", np.int64),
+        ("pipeline", np.float64, (MAX_LATENCY_STEPS + 1, 4)),
+        ("thrusts", np.float64, (4,)),
+    ],
+    align=True,
+)
+"""What the compiled step knows of the world; pipeline and thrusts are its state."""
+
+
+def load_aerodynamics(name: str, vehicle: Vehicle) -> tuple[int, Network | None]:
+    """Return the kind of aerodynamics and its network, for ``rotor``, ``none`` or a path.
+
+    Raises:
+        InputError: neither a known name nor a readable network of this vehicle.
+    """
+    if name in ("rotor", "none"):
+        return (ROTOR if name == "rotor" else NO_AERODYNAMICS), None
+    if not name.endswith(".safetensors") and not Path(name).is_dir():
+        raise InputError(
+            f"aerodynamics '{name}' is unknown; take rotor, none, or the path of a network "
+            "(NAME.safetensors with NAME.json beside it)"
+        )
+    return NETWORK, load_network(Path(name), vehicle)
+
+
+def world_record(
+    vehicle: Vehicle, aerodynamics: int, surface: float = 0.0
+) -> npt.NDArray[Any]:
+    """Return the world of one vehicle with its rotors at hover thrust."""
+    record = np.zeros(1, RECORD)
+    w, r = record[0], vehicle.rotors
+    w["mass"], w["inertia"] = vehicle.mass, vehicle.body.inertia
+    w["rotors"], w["spins"], w["radius"] = r.positions, r.spins, r.radius
+    w["drag_torque"], w["drag"], w["k_f"] = r.drag_torque, r.drag, r.k_f
+    w["follow"] = 1 - math.exp(-vehicle.timing.period / r.lag)
+    w["f_min"], w["f_max"] = r.thrust_min, r.thrust_max
+    w["feet"], w["rest_height"] = vehicle.legs.feet, vehicle.rest_height
+    w["surface"], w["aerodynamics"] = surface, aerodynamics
+    w["period"] = vehicle.timing.period
+    w["latency"] = round(vehicle.timing.latency / vehicle.timing.period)
+    hover = np.linalg.solve(vehicle.mixing, np.array([vehicle.weight, 0, 0, 0]))
+    w["thrusts"], w["pipeline"] = hover, hover
+    return record
+
+
+@compiled
+def delayed(w: Any, k: int, f: Thrusts) -> Thrusts:
+    """Put the command of step k into the pipeline and return the one that reaches the rotors now."""
+    n = w.latency + 1
+    for i in range(4):
+        w.pipeline[k % n, i] = f[i]
+    j = (k + 1) % n
+    return (w.pipeline[j, 0], w.pipeline[j, 1], w.pipeline[j, 2], w.pipeline[j, 3])
+
+
+@compiled
+def spin_up(w: Any, commanded: Thrusts) -> Thrusts:
+    """Let the rotors follow their command for one period; return their thrusts [N]."""
+    for i in range(4):
+        f = min(max(commanded[i], w.f_min), w.f_max)
+        w.thrusts[i] += w.follow * (f - w.thrusts[i])
+    return (w.thrusts[0], w.thrusts[1], w.thrusts[2], w.thrusts[3])
+
+
+@compiled
+def aerodynamic_wrench(
+    w: Any, net: Any, p: Vector, q: Quaternion, v: Vector, omega: Vector, f: Thrusts
+) -> tuple[Vector, Vector, Vector]:
+    """Return force, torque about the origin, and residual force, all in the world frame [N, N m].
+
+    ``p, v`` of the body's origin in the world, ``omega`` in the world frame [rad/s], ``f`` the
+    rotors' thrusts away from the ground [N].
+    """
+    axis = body_z(q)
+    total = f[0] + f[1] + f[2] + f[3]
+    fx, fy, fz = 0.0, 0.0, 0.0
+    tx, ty, tz = 0.0, 0.0, 0.0
+    for i in range(4):
+        r = rotate(q, (w.rotors[i, 0], w.rotors[i, 1], w.rotors[i, 2]))
+        push, sx, sy, sz = f[i], 0.0, 0.0, 0.0
+        if w.aerodynamics == ROTOR:
+            push *= ground_effect_gain(p[2] + r[2] - w.surface, w.radius)
+            turn = cross(omega, r)
+            u = (v[0] + turn[0], v[1] + turn[1], v[2] + turn[2])
+            along = dot(u, axis)
+            k = -w.drag * f[i]
+            sx, sy = k * (u[0] - along * axis[0]), k * (u[1] - along * axis[1])
+            sz = k * (u[2] - along * axis[2])
+        force = (push * axis[0] + sx, push * axis[1] + sy, push * axis[2] + sz)
+        torque = cross(r, force)
+        yaw = -w.spins[i] * w.drag_torque * f[i]
+        fx, fy, fz = fx + force[0], fy + force[1], fz + force[2]
+        tx, ty, tz = tx + torque[0], ty + torque[1], tz + torque[2]
+        tx, ty, tz = tx + yaw * axis[0], ty + yaw * axis[1], tz + yaw * axis[2]
+    if w.aerodynamics == NETWORK:
+        height = p[2] - w.surface - w.rest_height
+        extra = network_force(net, height, v, q, f)
+        fx, fy, fz = fx + extra[0], fy + extra[1], fz + extra[2]
+    residual = (fx - total * axis[0], fy - total * axis[1], fz - total * axis[2])
+    return (fx, fy, fz), (tx, ty, tz), residual

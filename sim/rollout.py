@@ -1,0 +1,193 @@
+"""One flight in the world, from its start to standing still, as a log and its figures."""
+
+import math
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from neural_lander.controller.compiled import is_cold
+from neural_lander.controller.errors import InputError
+from neural_lander.controller.flight_log import QUANTITIES, FlightLog
+from neural_lander.controller.landing_controller import NETWORK, controller_record
+from neural_lander.controller.network import Network, network_record
+from neural_lander.controller.setpoint import Plan, plan_descent
+from neural_lander.controller.touchdown import CUT
+from neural_lander.controller.vehicle import Vehicle
+from neural_lander.sim.physics import load_aerodynamics, world_record
+from neural_lander.sim.scenario import Scenario
+from neural_lander.sim.sensors import draw_noise
+from neural_lander.sim.step import LOGGED, ROW, step
+from neural_lander.sim.summary import Outcome, summarise
+from neural_lander.sim.world import World, world_of
+
+Array = npt.NDArray[np.float64]
+
+CONTACT_LOOK = 0.02
+"""Contact is asked for when the lowest foot is closer to the surface than this [m]."""
+CRASH_TILT = math.radians(60)
+"""[rad]"""
+CRASH_SPEED = 1.0
+"""First contact of the legs faster than this is a crash [m/s]."""
+AFTER_CUT = 1.2
+"""How long a landed vehicle is watched [s]."""
+
+
+@dataclass(frozen=True)
+class Flight:
+    """What is flown: everything but the seed."""
+
+    vehicle: Vehicle
+    controller: str
+    scenario: Scenario
+    reference: str = "s-curve"
+    aero: str = "rotor"
+    decay: float = 2.0
+    """C of the exponential reference [1/s]."""
+    network: Network | None = None
+    """The learned residual model, for ``learned`` controllers."""
+    certified: bool | None = None
+    """Whether a certificate fits; None where the controller learned nothing."""
+
+
+@dataclass(frozen=True)
+class Landing:
+    """One flight flown."""
+
+    log: FlightLog
+    summary: dict[str, Any]
+
+
+def fly(flight: Flight, seed: int) -> Landing:
+    """Fly once; the same seed gives the same bytes.
+
+    Raises:
+        InputError: a learned controller without a network, unknown names, an unreadable network.
+    """
+    rng = np.random.default_rng(seed)
+    scenario, vehicle = flight.scenario, flight.vehicle
+    plan = plan_descent(
+        flight.reference,
+        (0.0, 0.0, scenario.start_height),
+        scenario.target_height,
+        scenario.hover,
+        decay=flight.decay,
+    )
+    off = rng.uniform(-1, 1, 3) * scenario.start_spread
+    speed = rng.uniform(-1, 1, 3) * scenario.start_speed_spread
+    yaw = float(rng.uniform(-math.pi, math.pi))
+    start = (float(off[0]), float(off[1]), float(off[2]) + scenario.start_height)
+    begun = time.perf_counter()
+    rows, outcome = run(
+        flight, plan, rng, start, (float(speed[0]), float(speed[1]), float(speed[2])), yaw,
+        plan.end + scenario.after, scenario.lands,
+    )  # fmt: skip
+    wall = time.perf_counter() - begun
+    log = flight_log(rows, flight, seed, scenario=scenario.name, reference=flight.reference)
+    summary = summarise(log, outcome, plan, flight.vehicle)
+    summary |= {"real_time_factor": round(len(rows) * vehicle.timing.period / wall, 1)}
+    return Landing(log, summary)
+
+
+def run(
+    flight: Flight,
+    plan: Plan,
+    rng: np.random.Generator,
+    start: tuple[float, float, float],
+    velocity: tuple[float, float, float],
+    yaw: float,
+    duration: float,
+    lands: bool,
+) -> tuple[Array, Outcome]:
+    """Fly a plan from a start (x, y, height above standing) and return the log's rows.
+
+    Ends after ``duration`` [s], ``AFTER_CUT`` after the motors were cut, or at a crash.
+    """
+    vehicle = flight.vehicle
+    aerodynamics, real = load_aerodynamics(flight.aero, vehicle)
+    control = controller_record(vehicle, flight.controller, plan, yaw, lands=lands)
+    if control[0]["residual"] == NETWORK and flight.network is None:
+        raise InputError(f"controller '{flight.controller}' needs a model; give --model MODEL")
+    world = world_record(vehicle, aerodynamics)
+    steps = math.ceil(duration / vehicle.timing.period)
+    noise = draw_noise(vehicle, steps, rng)
+    if is_cold():
+        print("compiling the flight step, once on this machine (about half a minute) ...", file=sys.stderr)
+    engine = world_of(vehicle)
+    engine.reset(
+        (start[0], start[1], start[2] + vehicle.rest_height),
+        (0.0, 0.0, math.sin(yaw / 2), math.cos(yaw / 2)),
+        velocity,
+    )
+    records = (world, control, network_record(flight.network), network_record(real))
+    return _loop(engine, records, noise, steps)
+
+
+def _loop(
+    engine: World, records: tuple[Any, Any, Any, Any], noise: Array, steps: int
+) -> tuple[Array, Outcome]:
+    """Step until the flight is over; everything per step is local, for speed."""
+    world, control, learned, real = records
+    log = np.zeros((steps, ROW))
+    body, frame = engine.body, engine.frame
+    pose, twist, push, turn, advance = engine.pose, engine.twist, engine.push, engine.turn, engine.advance
+    last = steps - 1
+    cut_at = contact_at = None
+    crash = ""
+    period = float(world[0]["period"])
+    cosine = math.cos(CRASH_TILT)
+    k = 0
+    for k in range(steps):
+        p, q = pose(body)
+        v, omega = twist(body)
+        force, torque, low, phase = step(k, p, q, v, omega, world, control, learned, real, noise, log)
+        push(body, -1, force, p, frame)
+        turn(body, -1, torque, frame)
+        advance()
+        if low < CONTACT_LOOK:
+            touching, other = engine.contact_force(p, q)
+            log[k, -1] = touching
+            if touching > 0.0 and contact_at is None:
+                contact_at = k
+                if v[2] < -CRASH_SPEED:
+                    crash = f"first contact at {-v[2]:.2f} m/s"
+            if other:
+                crash = crash or "contact by something else than the legs"
+        if 1 - 2 * (q[0] * q[0] + q[1] * q[1]) < cosine:
+            crash = crash or "tilt over 60 degrees"
+        if phase == CUT and cut_at is None:
+            cut_at = k
+            last = min(last, k + round(AFTER_CUT / period))
+        if crash or k >= last:
+            break
+    return log[: k + 1], Outcome(contact_at, cut_at, crash)
+
+
+def flight_log(rows: Array, flight: Flight, seed: int, **metadata: Any) -> FlightLog:
+    """Turn rows written by the step into a flight log."""
+    columns: dict[str, Array] = {}
+    i = 0
+    for name in LOGGED:
+        n = len(QUANTITIES[name].components)
+        columns[name] = np.ascontiguousarray(rows[:, i] if n == 0 else rows[:, i : i + n])
+        i += max(n, 1)
+    return FlightLog(
+        columns,
+        {
+            "vehicle": flight.vehicle.name,
+            "vehicle_digest": flight.vehicle.digest,
+            "source": "simulation",
+            "frame": "world ENU, body FLU, quaternion xyzw",
+            "rest_height_m": flight.vehicle.rest_height,
+            "controller": flight.controller,
+            "aero": Path(flight.aero).stem if flight.aero.endswith(".safetensors") else flight.aero,
+            "model": flight.network.digest if flight.network else None,
+            "certified": flight.certified,
+            "seed": seed,
+            **metadata,
+        },
+    )

@@ -1,0 +1,103 @@
+"""What is to be flown: where it starts, how long it hovers, where it ends. One TOML file each."""
+
+import tomllib
+from dataclasses import dataclass, fields
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from neural_lander.controller.errors import InputError
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One kind of flight. Heights are above standing on the surface."""
+
+    name: str
+    """Shown in tables."""
+    description: str
+    """One line for people."""
+    start_height: float = 1.5
+    """Where the vehicle hovers first [m]."""
+    start_spread: float = 0.05
+    """The real start is off by at most this much per axis [m]."""
+    start_speed_spread: float = 0.05
+    """And moves with at most this speed per axis [m/s]."""
+    hover: float = 2.0
+    """Time before the descent [s]."""
+    target_height: float = 0.0
+    """Where the descent ends; 0 is a landing [m]."""
+    after: float = 4.0
+    """The flight ends this long after the set-point came to rest [s]."""
+
+    @property
+    def lands(self) -> bool:
+        """Whether the flight ends on the ground."""
+        return self.target_height == 0.0
+
+
+LIMITS = {
+    "start_height": (0.05, 20.0),
+    "start_spread": (0.0, 1.0),
+    "start_speed_spread": (0.0, 1.0),
+    "hover": (0.5, 60.0),
+    "target_height": (0.0, 20.0),
+    "after": (1.0, 60.0),
+}
+
+
+def bundled_scenarios() -> list[str]:
+    """Return the names of the scenarios that come with the package."""
+    folder = resources.files("neural_lander.sim") / "scenarios"
+    return sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml"))
+
+
+def load_scenario(name_or_path: str) -> Scenario:
+    """Load a bundled scenario by name, or one from a TOML file.
+
+    Raises:
+        InputError: no such scenario, or a field is unknown, of the wrong type or out of range.
+    """
+    bundled = resources.files("neural_lander.sim") / "scenarios" / f"{name_or_path}.toml"
+    if not name_or_path.endswith(".toml"):
+        if "/" in name_or_path or not bundled.is_file():
+            raise InputError(
+                f"scenario '{name_or_path}' is unknown; take one of "
+                f"{', '.join(bundled_scenarios())}, or give the path of a TOML file"
+            )
+        return _parse(bundled.read_text(encoding="utf-8"), name_or_path)
+    try:
+        text = Path(name_or_path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{name_or_path}: cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{name_or_path}: is not text in UTF-8 ({error.reason})") from error
+    return _parse(text, name_or_path)
+
+
+def _parse(text: str, where: str) -> Scenario:
+    try:
+        tree: dict[str, Any] = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{where}: is not TOML ({error})") from error
+    known = {f.name for f in fields(Scenario)}
+    for key, value in tree.items():
+        if key not in known:
+            raise InputError(f"{where}: {key} is unknown; expected {', '.join(sorted(known))}")
+        if key in LIMITS:
+            low, high = LIMITS[key]
+            if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+                raise InputError(f"{where}: {key} is {value!r}, expected a number from {low} to {high}")
+            tree[key] = float(value)
+        elif not isinstance(value, str):
+            raise InputError(f"{where}: {key} is {value!r}, expected text")
+    for key in ("name", "description"):
+        if key not in tree:
+            raise InputError(f"{where}: {key} is missing")
+    scenario = Scenario(**tree)
+    if scenario.target_height >= scenario.start_height:
+        raise InputError(
+            f"{where}: target_height is {scenario.target_height} m, expected less than start_height "
+            f"= {scenario.start_height} m"
+        )
+    return scenario

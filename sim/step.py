@@ -1,0 +1,180 @@
+"""One step of 2 ms between two calls of the rigid-body engine: sense, control, push.
+
+    measure the state with noise -> controller -> latency -> rotors -> force and torque
+
+The whole step is one compiled function; it also writes the step's row of the log.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from neural_lander.controller.allocation import Thrusts
+from neural_lander.controller.cancellation import (
+    NO_SOLUTION,
+    STAGE,
+    THRUST,
+    TOLERANCE,
+    refine,
+    start,
+    unfinished,
+)
+from neural_lander.controller.compiled import compiled
+from neural_lander.controller.flight_log import QUANTITIES
+from neural_lander.controller.landing_controller import (
+    ORACLE,
+    Measurement,
+    command,
+    control_step,
+    minus,
+    thrusts_for,
+    wanted_force,
+)
+from neural_lander.controller.rotation import Quaternion, Vector, norm, rotate, rotate_back, small_rotation
+from neural_lander.controller.contact import lowest_foot_compiled
+from neural_lander.sim.physics import aerodynamic_wrench, delayed, spin_up
+
+LOGGED = [name for name in QUANTITIES if name not in ("specific_force", "battery")]
+"""Quantities of the flight log that a simulated flight has, in the order of a row."""
+
+ROW = sum(max(len(QUANTITIES[name].components), 1) for name in LOGGED)
+"""Numbers in a row of the log."""
+
+
+@compiled
+def measure(w: Any, p: Vector, q: Quaternion, v: Vector, omega: Vector, n: Any) -> Measurement:
+    """Return what the vehicle measures: the true state with a row of noise on it.
+
+    ``omega`` is the true body rate in the world frame [rad/s].
+    """
+    position = (p[0] + n[0], p[1] + n[1], p[2] + n[2])
+    velocity = (v[0] + n[3], v[1] + n[4], v[2] + n[5])
+    attitude = small_rotation(q, (n[6], n[7], n[8]))
+    body = rotate_back(q, omega)
+    rate = (body[0] + n[9], body[1] + n[10], body[2] + n[11])
+    f = w.thrusts  # thrust goes with the square of speed, which is what is measured
+    thrusts = (
+        f[0] * (1 + n[12]) * (1 + n[12]),
+        f[1] * (1 + n[13]) * (1 + n[13]),
+        f[2] * (1 + n[14]) * (1 + n[14]),
+        f[3] * (1 + n[15]) * (1 + n[15]),
+    )
+    height = position[2] - w.surface - w.rest_height
+    return position, attitude, velocity, rate, thrusts, height
+
+
+@compiled
+def oracle_force(w: Any, real: Any, measured: Measurement, f: Thrusts) -> Vector:
+    """Return the world's true residual force law, at the measured state and thrusts f [N]."""
+    p, q, v, rate = measured[0], measured[1], measured[2], measured[3]
+    return aerodynamic_wrench(w, real, p, q, v, rotate(q, rate), f)[2]
+
+
+@compiled
+def oracle_step(c: Any, w: Any, real: Any, t: float, measured: Measurement) -> Thrusts:
+    """The controller's step with the world's own force in place of a residual model."""
+    explained = oracle_force(w, real, measured, measured[4])
+    wanted = wanted_force(c, t, measured, explained)
+    search = start(norm(wanted), 4 * c.f_min, 4 * c.f_max)
+    phi = (0.0, 0.0, 0.0)
+    while unfinished(search):
+        phi = oracle_force(w, real, measured, thrusts_for(c, search[THRUST]))
+        search = refine(search, norm(minus(wanted, phi)), TOLERANCE * c.weight)
+    if search[STAGE] == NO_SOLUTION:
+        phi = (0.0, 0.0, 0.0)
+    return command(c, measured, minus(wanted, phi), phi, search)
+
+
+@compiled
+def step(
+    k: int,
+    p: Vector,
+    q: Quaternion,
+    v: Vector,
+    omega: Vector,
+    world: Any,
+    control: Any,
+    learned: Any,
+    real: Any,
+    noise: Any,
+    log: Any,
+) -> tuple[Vector, Vector, float, int]:
+    """Return force [N] and torque [N m] on the body in the world frame, foot clearance [m], phase.
+
+    ``k`` counts steps; pose and twist are the true ones; ``world, control, learned, real`` are
+    records; ``noise`` (steps, 16) and ``log`` (steps, ROW) belong to the flight.
+    """
+    w, c, net, truth = world[0], control[0], learned[0], real[0]
+    t = k * w.period
+    measured = measure(w, p, q, v, omega, noise[k])
+    if c.residual == ORACLE:
+        commanded = oracle_step(c, w, truth, t, measured)
+    else:
+        commanded = control_step(c, net, t, measured)
+    f = spin_up(w, delayed(w, k, commanded))
+    force, torque, residual = aerodynamic_wrench(w, truth, p, q, v, omega, f)
+    write_row(log[k], t, w, c, p, q, v, omega, measured, commanded, residual, f)
+    low = lowest_foot_compiled(w.feet, p[2] - w.surface, q)
+    return force, torque, low, c.phase
+
+
+@compiled
+def write_row(
+    row: Any,
+    t: float,
+    w: Any,
+    c: Any,
+    p: Vector,
+    q: Quaternion,
+    v: Vector,
+    omega: Vector,
+    measured: Measurement,
+    commanded: Thrusts,
+    residual: Vector,
+    f: Thrusts,
+) -> None:
+    """Write one row of the log, in the order of ``LOGGED``."""
+    row[0] = t
+    i = _put3(row, 1, measured[0])
+    i = _put3(row, i, measured[2])
+    i = _put4(row, i, measured[1])
+    i = _put3(row, i, measured[3])
+    i = _put4(row, i, commanded)
+    row[i] = measured[5]
+    row[i + 1] = c.contact
+    i += 2
+    for j in range(4):
+        row[i + j] = np.sqrt(measured[4][j] / w.k_f)
+    i += 4
+    for j in range(3):
+        row[i + j] = c.setpoint_position[j]
+        row[i + 3 + j] = c.setpoint_velocity[j]
+    row[i + 6] = c.setpoint_position[2] - c.floor
+    i += 7
+    for j in range(3):
+        row[i + j] = c.learned_force[j]
+        row[i + 3 + j] = c.observer_force[j]
+    row[i + 6] = c.solver_iterations
+    row[i + 7] = c.solver_residual
+    row[i + 8] = c.solver_ok
+    row[i + 9] = c.phase
+    i += 10
+    i = _put3(row, i, p)
+    i = _put3(row, i, v)
+    i = _put4(row, i, q)
+    i = _put3(row, i, rotate_back(q, omega))
+    row[i] = p[2] - w.surface - w.rest_height
+    i = _put3(row, i + 1, residual)
+    _put4(row, i, f)
+
+
+@compiled
+def _put3(row: Any, i: int, a: Vector) -> int:
+    row[i], row[i + 1], row[i + 2] = a[0], a[1], a[2]
+    return i + 3
+
+
+@compiled
+def _put4(row: Any, i: int, a: tuple[float, float, float, float]) -> int:
+    row[i], row[i + 1], row[i + 2], row[i + 3] = a[0], a[1], a[2], a[3]
+    return i + 4

@@ -1,0 +1,128 @@
+"""The figures of a landing, from its log alone.
+
+    z error        = height - max(reference, 0), over the descent until first contact
+    landing time   = from the start of the descent to the first moment after which the height stays
+                     below 10 mm and the speed below 0.1 m/s
+    touchdown speed = downward speed of the reference point one control step before first contact
+
+What does not apply is None, never 0.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from neural_lander.controller.flight_log import FlightLog
+from neural_lander.controller.setpoint import Plan
+from neural_lander.controller.vehicle import Vehicle
+
+Array = npt.NDArray[np.float64]
+
+LANDED_HEIGHT, LANDED_SPEED = 0.010, 0.1
+LOW = 0.15
+"""Below this height the learned force is compared with the true one [m]."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the flight loop saw happen."""
+
+    contact_at: int | None
+    """Step of first contact."""
+    cut_at: int | None
+    """Step at which the controller cut the motors."""
+    crash: str
+    """Why it counts as a crash, or nothing."""
+
+
+def summarise(log: FlightLog, outcome: Outcome, plan: Plan, vehicle: Vehicle) -> dict[str, Any]:
+    """Return the figures of one landing, in SI, by the names of the design."""
+    t, height = log["time"], log["truth_height"]
+    velocity, position = log["truth_velocity"], log["truth_position"]
+    speed = np.linalg.norm(velocity, axis=-1)
+    begin = int(np.searchsorted(t, plan.descent_start))
+    contact = outcome.contact_at
+    until = contact if contact is not None else len(t)
+    error = height - np.maximum(log["reference_height"], 0.0)
+    period = float(t[1] - t[0])
+    descent = slice(begin, max(until, begin + 1))
+    half = slice(max(begin, until - round(0.5 / period)), until)
+    last = slice(len(t) - round(1.0 / period), len(t))
+    landed = bool(
+        outcome.cut_at is not None
+        and not outcome.crash
+        and log["truth_contact_force"][outcome.cut_at - 1] > 0
+    )
+    tilt = np.arccos(np.clip(1 - 2 * (log["truth_attitude"][:, :2] ** 2).sum(axis=-1), -1, 1))
+    xy = np.linalg.norm(position[:, :2] - log["setpoint_position"][:, :2], axis=-1)
+    command = log["rotor_thrust_command"]
+    before_cut = slice(0, outcome.cut_at)
+    at_limit = (command <= vehicle.rotors.thrust_min) | (command >= vehicle.rotors.thrust_max)
+    return {
+        "controller": log.metadata["controller"],
+        "scenario": log.metadata["scenario"],
+        "reference": log.metadata["reference"],
+        "aero": log.metadata["aero"],
+        "vehicle": log.metadata["vehicle"],
+        "seed": log.metadata["seed"],
+        "certified": log.metadata["certified"],
+        "crashed": bool(outcome.crash),
+        "crash_reason": outcome.crash or None,
+        "landed": landed,
+        "motors_cut": outcome.cut_at is not None,
+        "cut_in_air": _cut_in_air(log, outcome),
+        "landing_time_s": _landing_time(t, height, speed, begin, outcome),
+        "touchdown_speed_m_s": None if not contact else float(-velocity[contact - 1, 2]),
+        "contact_speed_max_m_s": None if not contact else float(max(0, -velocity[contact:, 2].min())),
+        "rise_after_contact_m": None
+        if not contact
+        else float(max(0.0, (height[contact:] - height[contact]).max())),
+        "terminal_z_error_m": float(error[half].mean()) if until > begin else None,
+        "final_height_m": float(height[last].mean()),
+        "z_rmse_m": float(np.sqrt((error[descent] ** 2).mean())),
+        "z_max_error_m": float(np.abs(error[descent]).max()),
+        "force_rmse_low_n": _force_rmse_low(log, slice(begin, until)),
+        "xy_end_m": float(xy[-1]),
+        "xy_max_m": float(xy[descent].max()),
+        "tilt_max_rad": float(tilt.max()),
+        "saturated_share": float(at_limit[before_cut].any(axis=-1).mean()),
+        "solver_failures": int((log["solver_ok"][before_cut] == 0).sum()),
+        "tube_xyz_m": None,
+        "tube_violations": None,
+        "monitor_events": None,
+    }
+
+
+def _landing_time(
+    t: Array, height: Array, speed: Array, begin: int, outcome: Outcome
+) -> float | None:
+    """Return the time from the start of the descent until low and slow for good."""
+    if outcome.crash:
+        return None
+    moving = (height >= LANDED_HEIGHT) | (speed >= LANDED_SPEED)
+    if moving[-1]:
+        return None
+    still = int(np.flatnonzero(moving)[-1]) + 1 if moving.any() else 0
+    return float(t[max(still, begin)] - t[begin])
+
+
+def _cut_in_air(log: FlightLog, outcome: Outcome) -> bool | None:
+    """Whether the legs carried nothing over the 20 ms before the motors were cut."""
+    if outcome.cut_at is None:
+        return None
+    before = log["truth_contact_force"][max(outcome.cut_at - 10, 0) : outcome.cut_at]
+    return bool(before.max(initial=0.0) <= 0.0)
+
+
+def _force_rmse_low(log: FlightLog, flying: slice) -> float | None:
+    """Return the RMSE of learned against true vertical force below 15 cm [N]."""
+    kind = log.metadata["controller"].removesuffix("+observer")
+    if kind in ("pd", "pid", "observer"):
+        return None
+    low = log["truth_height"][flying] < LOW
+    if not low.any():
+        return None
+    gap = log["learned_force"][flying, 2][low] - log["truth_force"][flying, 2][low]
+    return float(np.sqrt((gap**2).mean()))
