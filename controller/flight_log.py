@@ -170,7 +170,12 @@ def write_flight_log(path: Path, log: FlightLog) -> None:
     table = pa.table(arrays, names=names).replace_schema_metadata(
         {b"neural_lander": json.dumps(metadata, sort_keys=True).encode()}
     )
-    write_whole(path, lambda temporary: pq.write_table(table, temporary, compression="zstd"))
+    write_whole(
+        path,
+        lambda temporary: pq.write_table(
+            table, temporary, compression="zstd", write_page_checksum=True
+        ),
+    )
 
 
 def read_flight_log(path: Path) -> FlightLog:
@@ -184,10 +189,11 @@ def read_flight_log(path: Path) -> FlightLog:
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(path)
+        table = pq.read_table(path, page_checksum_verification=True)
+        names = set(table.column_names)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         raise InputError(
             f"{path}: is no readable Parquet file ({str(error).splitlines()[0]}); was it cut short? "
             "Logs of other stacks are turned by `neural-lander import`"
@@ -204,10 +210,10 @@ def read_flight_log(path: Path) -> FlightLog:
         raise InputError(f"{path}: has schema version {version}, this package reads {SCHEMA_VERSION}")
     columns: dict[str, Array] = {}
     for name, quantity in QUANTITIES.items():
-        present = [c for c in quantity.columns if c in table.column_names]
+        present = [c for c in quantity.columns if c in names]
         if not present:
             continue
-        missing = [c for c in quantity.columns if c not in table.column_names]
+        missing = [c for c in quantity.columns if c not in names]
         if missing:
             raise InputError(f"{path}: column {missing[0]} is missing ({quantity.help})")
         parts = [_numbers(table, column, path) for column in quantity.columns]

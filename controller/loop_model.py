@@ -2,11 +2,12 @@
 
     plant     z' = v,  m v' = T - m g + phi(z, v, T) + e,   T' = (T_held - T) / tau
     control   every h:  T_c + phi(z^, v^, T_c) = F_d - d^ + s, |s| <= tol;  applied after L, held
-              F_d = m (g + a_d) - k_v v~ - k_p z~,  k_p = m (K_v/m) Lambda,  k_v = m (K_v/m + Lambda)
+              F_d = m (g + a_d) - k_v v~ - k_p z~,  k_p = K_v Lambda,  k_v = K_v + m Lambda
     observer  d^ = l (m v^ - w),  w' = T^ + phi(z^, v^, T^) - m g + d^         (where there is one)
 
-Let T0(t) solve T0 + phi(z, v, T0) = F_d - d, with the true state and the noise-free d = l (m v - w);
-delta = T - T0, nu = T_held - T0. Along every flight there are slopes of phi such that exactly
+Let T0(t) solve T0 + phi(z, v, T0) = F_d - d, with the true state and, free of noise,
+d = l (m v - w); delta = T - T0, nu = T_held - T0. Along every flight there are slopes of phi such
+that exactly
 
     m v~'  = -k_p z~ - k_v v~ + (1 + a_u1) delta + e - d
     delta' = -(delta - nu) / tau - T0',    T0' = (F_d' - d' - a_z v - a_v v') / (1 + a_u2)
@@ -30,6 +31,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg import expm
 
+from neural_lander.controller.cancellation import TOLERANCE
 from neural_lander.controller.vehicle import Vehicle
 
 Array = npt.NDArray[np.float64]
@@ -100,7 +102,7 @@ class VerticalLoop:
     """Bandwidth of the disturbance observer [1/s]; 0: none."""
 
     @staticmethod
-    def of(vehicle: Vehicle, controller: str, tolerance: float = 1e-3) -> "VerticalLoop":
+    def of(vehicle: Vehicle, controller: str) -> "VerticalLoop":
         """Return the loop of a vehicle under ``controller``; '...+observer' has the observer."""
         bandwidth, position = float(vehicle.gains.velocity[2]), float(vehicle.gains.position[2])
         lag, spread = vehicle.rotors.lag, vehicle.rotors.lag_tolerance
@@ -113,7 +115,7 @@ class VerticalLoop:
             latency=vehicle.timing.latency,
             noise_position=vehicle.noise.position,
             noise_velocity=vehicle.noise.velocity,
-            tolerance=tolerance,
+            tolerance=TOLERANCE * vehicle.weight,
             observer=vehicle.gains.observer if controller.endswith("+observer") else 0.0,
         )
 
@@ -139,7 +141,7 @@ class VerticalLoop:
         b_v, b_v_half = _middle(_product(b_range, slopes.vertical_speed))
         rate, rate_half = _middle((1 / self.lag[1], 1 / self.lag[0]))
 
-        states = ("height error", "speed error", "thrust error")
+        states: tuple[str, ...] = ("height error", "speed error", "thrust error")
         channels: tuple[str, ...] = (
             "thrust slope on thrust error",
             "thrust slope on wanted force",
@@ -182,7 +184,9 @@ class VerticalLoop:
         wanted_rate = m * unit["reference jerk"] - k_p * v - k_v * acceleration_error - d_rate
         speed = v + unit["reference speed"]
         acceleration = acceleration_error + unit["reference acceleration"]
-        uncertain = unit[f"q: {channels[1]}"] + unit[f"q: {channels[2]}"] + unit[f"q: {channels[3]}"]
+        uncertain = (
+            unit[f"q: {channels[1]}"] + unit[f"q: {channels[2]}"] + unit[f"q: {channels[3]}"]
+        )
         thrust_rate = b * wanted_rate - b_z * speed - b_v * acceleration + uncertain
         to_command = delta - unit[f"q: {channels[4]}"] - unit["command noise"]
         delta_rate = -rate * to_command + unit[f"q: {channels[5]}"] - thrust_rate
@@ -227,7 +231,9 @@ class VerticalLoop:
         )
 
 
-def peak_to_peak_gains(A: Array, B: Array, C: Array, D: Array, steps: int = 40_000) -> Array:
+def peak_to_peak_gains(
+    A: Array, B: Array, C: Array, D: Array, steps: int = 32_768, decays: float = 20.0
+) -> Array:
     """Return upper bounds of |D| + integral_0^inf |C e^{At} B| dt, element by element.
 
     Inside a cell of length k a function lies below the chord of its ends by at most
@@ -235,13 +241,15 @@ def peak_to_peak_gains(A: Array, B: Array, C: Array, D: Array, steps: int = 40_0
     k^3 / 12 sup |g''|, with |g''(t + s)| <= |C A^2 e^{At}| e^{|A| k} |B|. What comes after the
     grid's end t_n is at most (integral_0^t_n |C e^{At}| dt) (I - |P|)^-1 |P| |B|, P = e^{A t_n}.
 
+    The grid ends after ``decays`` time constants of the slowest mode and has at most ``steps``
+    cells, rounded up to a power of two; less of either only loosens the bound.
     A must be Hurwitz; infinite where the grid cannot show that e^{At} decays.
     """
     rates = np.linalg.eigvals(A)
     slowest, fastest = float(-rates.real.max()), float(np.abs(rates).max())
     assert slowest > 0, "A must be Hurwitz"
-    horizon = 20 / slowest
-    cells = 1 << max(8, math.ceil(math.log2(min(steps, 40 * horizon * fastest))))
+    horizon = decays / slowest
+    cells = 1 << max(8, math.ceil(math.log2(min(steps, 20 * horizon * fastest))))
     cell = horizon / cells
 
     powers = np.eye(len(A))[None]

@@ -3,6 +3,9 @@
     x_i = clip(u_i, low_i, high_i) * scale_i + offset_i        u: height, velocity, thrust, ...
     y_1 = relu(W_1 x + b_1), ...,  f_a = output_scale * (W_n y_{n-1} + b_n)        world frame [N]
 
+The horizontal axes of velocity and force are the world's, or, where ``frame`` says so, those of the
+vehicle's heading (x forward, z up): a force that turns with the vehicle is the same at every yaw.
+
 On disk: weights as safetensors (``LAYER.weight`` [out, in], ``LAYER.bias``) beside a JSON that
 lists layers, inputs in order with unit, scale, offset and clamp, and the output. A model bundle
 and a network that plays the real vehicle have the same form. Loading runs no code.
@@ -12,7 +15,7 @@ import hashlib
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +24,7 @@ from neural_lander.controller.compiled import compiled
 from neural_lander.controller.errors import InputError
 from neural_lander.controller.files import read_json, sha256_of_file
 from neural_lander.controller.residual import ResidualInput
+from neural_lander.controller.rotation import heading
 from neural_lander.controller.vehicle import Vehicle
 
 Array = npt.NDArray[np.float64]
@@ -84,6 +88,8 @@ class Network:
     """Thrust over squared rotor speed of the vehicle, for inputs in rotor speed [N s^2]."""
     vehicle: str
     """Name of the vehicle it belongs to."""
+    frame: Literal["world", "heading"] = "world"
+    """Axes of velocity, attitude and force."""
 
     @property
     def digest(self) -> str:
@@ -91,17 +97,20 @@ class Network:
         text = hashlib.sha256()
         for array in (*self.weights, *self.biases):
             text.update(str(array.shape).encode() + np.ascontiguousarray(array).tobytes())
-        text.update(repr((self.inputs, self.output_scale, self.k_f, self.vehicle)).encode())
+        text.update(repr((self.inputs, self.output_scale, self.k_f, self.vehicle, self.frame)).encode())
         return text.hexdigest()
 
     def features(self, state: ResidualInput) -> Array:
         """Return the dimensionless first-layer inputs (..., n_inputs)."""
         thrust = np.asarray(state.rotor_thrust, dtype=np.float64)
-        attitude = np.where(state.attitude[..., 3:] < 0, -state.attitude, state.attitude)
+        velocity, attitude = state.velocity, state.attitude
+        if self.frame == "heading":
+            velocity, attitude = to_heading(attitude, velocity), without_heading(attitude)
+        attitude = np.where(attitude[..., 3:] < 0, -attitude, attitude)
         u = np.concatenate(
             [
                 np.asarray(state.height, dtype=np.float64)[..., None],
-                state.velocity,
+                velocity,
                 attitude,
                 np.sqrt(np.maximum(thrust, 0) / self.k_f),
                 thrust.sum(axis=-1, keepdims=True),
@@ -121,7 +130,45 @@ class Network:
         y = self.features(state)
         for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
             y = np.maximum(y @ weight.T + bias, 0)
-        return np.asarray((y @ self.weights[-1].T + self.biases[-1]) * self.output_scale)
+        force = np.asarray((y @ self.weights[-1].T + self.biases[-1]) * self.output_scale)
+        return from_heading(state.attitude, force) if self.frame == "heading" else force
+
+
+def _heading(attitude: Array) -> tuple[Array, Array]:
+    """Return cosine and sine (..., ) of the heading of body x for quaternions xyzw (..., 4)."""
+    x, y, z, w = np.moveaxis(np.asarray(attitude, dtype=np.float64), -1, 0)
+    c, s = 1 - 2 * (y * y + z * z), 2 * (x * y + w * z)
+    n = np.maximum(np.hypot(c, s), 1e-9)
+    return c / n, s / n
+
+
+def to_heading(attitude: Array, a: Array) -> Array:
+    """Turn world vectors (..., 3) into the heading frame of attitudes (..., 4)."""
+    c, s = _heading(attitude)
+    return np.stack([c * a[..., 0] + s * a[..., 1], c * a[..., 1] - s * a[..., 0], a[..., 2]], -1)
+
+
+def from_heading(attitude: Array, a: Array) -> Array:
+    """Turn vectors (..., 3) of the heading frame of attitudes (..., 4) into the world frame."""
+    c, s = _heading(attitude)
+    return np.stack([c * a[..., 0] - s * a[..., 1], s * a[..., 0] + c * a[..., 1], a[..., 2]], -1)
+
+
+def without_heading(attitude: Array) -> Array:
+    """Return attitudes (..., 4) seen from their own heading frame: the tilt alone."""
+    c, s = _heading(attitude)
+    half_c = np.sqrt(np.maximum(0.5 * (1 + c), 0))
+    half_s = np.copysign(np.sqrt(np.maximum(0.5 * (1 - c), 0)), s)
+    x, y, z, w = np.moveaxis(np.asarray(attitude, dtype=np.float64), -1, 0)
+    return np.stack(
+        [
+            half_c * x + half_s * y,
+            half_c * y - half_s * x,
+            half_c * z - half_s * w,
+            half_c * w + half_s * z,
+        ],
+        -1,
+    )
 
 
 def load_network(path: Path, vehicle: Vehicle) -> Network:
@@ -164,7 +211,10 @@ def load_network(path: Path, vehicle: Vehicle) -> Network:
         biases = tuple(np.asarray(tensors[f"{n}.bias"], np.float64) for n in info["layers"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{json_path}: does not describe {weights_path.name} ({error!r})") from error
-    network = Network(weights, biases, inputs, scale, vehicle.rotors.k_f, vehicle.name)
+    frame = info.get("frame", "world")
+    if frame not in ("world", "heading"):
+        raise InputError(f"{json_path}: frame is {frame!r}, expected 'world' or 'heading'")
+    network = Network(weights, biases, inputs, scale, vehicle.rotors.k_f, vehicle.name, frame)
     _check(network, weights_path)
     return network
 
@@ -207,6 +257,7 @@ RECORD = np.dtype(
         ("offset", np.float64, (MAX_INPUTS,)),
         ("low", np.float64, (MAX_INPUTS,)),
         ("high", np.float64, (MAX_INPUTS,)),
+        ("heading", np.int64),
         ("output_scale", np.float64),
         ("k_f", np.float64),
         ("u", np.float64, (MAX_INPUTS,)),
@@ -231,6 +282,7 @@ def network_record(network: Network | None) -> npt.NDArray[Any]:
     flat = np.concatenate(network.biases)
     r["biases"][: len(flat)] = flat
     r["output_scale"], r["k_f"] = network.output_scale, network.k_f
+    r["heading"] = network.frame == "heading"
     i = 0
     for entry in network.inputs:
         first, size, units = SOURCES[entry.name]
@@ -255,6 +307,18 @@ def network_force(
     if net.layers == 0:
         return (0.0, 0.0, 0.0)
     u, a, b = net.u, net.a, net.b
+    c, s = 1.0, 0.0
+    if net.heading == 1:
+        c, s = heading(q)
+        v = (c * v[0] + s * v[1], c * v[1] - s * v[0], v[2])
+        hc = math.sqrt(max(0.5 * (1 + c), 0.0))
+        hs = math.copysign(math.sqrt(max(0.5 * (1 - c), 0.0)), s)
+        q = (
+            hc * q[0] + hs * q[1],
+            hc * q[1] - hs * q[0],
+            hc * q[2] - hs * q[3],
+            hc * q[3] + hs * q[2],
+        )
     sign = -1.0 if q[3] < 0 else 1.0
     u[0] = height
     for j in range(3):
@@ -281,5 +345,5 @@ def network_force(
         last = layer == net.layers - 1
         for j in range(n_out):
             a[j] = b[j] if last or b[j] > 0.0 else 0.0
-    s = net.output_scale
-    return (s * a[0], s * a[1], s * a[2])
+    k = net.output_scale
+    return (k * (c * a[0] - s * a[1]), k * (s * a[0] + c * a[1]), k * a[2])

@@ -58,6 +58,15 @@ def body_z(q: Quaternion) -> Vector:
 
 
 @compiled
+def heading(q: Quaternion) -> tuple[float, float]:
+    """Return cosine and sine of the heading of body x."""
+    x, y, z, w = q
+    c, s = 1 - 2 * (y * y + z * z), 2 * (x * y + w * z)
+    n = max(math.sqrt(c * c + s * s), 1e-9)
+    return c / n, s / n
+
+
+@compiled
 def small_rotation(q: Quaternion, a: Vector) -> Quaternion:
     """Return q turned by the small body rotation vector a [rad], to first order, normalised."""
     x, y, z, w = q

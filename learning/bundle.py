@@ -82,6 +82,7 @@ def write_bundle(
             "unit": "weight",
             "scale": network.output_scale,
         },
+        "frame": network.frame,
         "vehicle": vehicle.name,
         "vehicle_digest": vehicle.physical_digest,
         "weights_sha256": hashlib.sha256(data).hexdigest(),

@@ -157,8 +157,8 @@ def _block_end(data: bytes, at: int, row_size: int) -> int | None:
 def _next_block(data: bytes, at: int, row_size: int) -> int | None:
     """Return where the next whole block with rows begins after a damaged one at ``at``."""
     presumed = at + 1 + data[at] * row_size + CRC_SIZE
-    longest = min(1 + 255 * row_size + CRC_SIZE, 2**16)
-    starts = [presumed, *range(at + 1, at + 1 + longest)]
+    longest = min(1 + 255 * row_size + CRC_SIZE, 65_536)
+    starts: list[int] = [presumed, *range(at + 1, at + 1 + longest)]
     for start in starts:
         if start < len(data) and data[start] and _block_end(data, start, row_size) is not None:
             return start

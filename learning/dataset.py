@@ -10,6 +10,8 @@ The inputs are dimensionless, so that one unit of each is one unit of physics:
     rotor speed / rotor speed in hover
 
 and one number bounds the slope in all of them. Inputs are held at the envelope, the range flown.
+Velocity, attitude and force are learned in the vehicle's heading frame: what the vehicle's own
+asymmetry does turns with it.
 """
 
 import hashlib
@@ -24,7 +26,7 @@ import numpy.typing as npt
 
 from neural_lander.controller.errors import InputError
 from neural_lander.controller.flight_log import FlightLog, read_flight_log
-from neural_lander.controller.network import Network, NetworkInput
+from neural_lander.controller.network import Network, NetworkInput, to_heading
 from neural_lander.controller.residual import ResidualInput
 from neural_lander.controller.vehicle import Vehicle
 from neural_lander.learning.labels import CUTOFF, Labels, raw_labels, smoothed
@@ -32,6 +34,9 @@ from neural_lander.learning.labels import CUTOFF, Labels, raw_labels, smoothed
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 InputSet = Literal["level", "full"]
+
+FRAME: Literal["heading"] = "heading"
+"""Axes in which velocity, attitude and force are learned."""
 
 BLOCKS = 10
 """A single flight is cut into this many blocks of equal time."""
@@ -211,8 +216,13 @@ def held_at_envelope(
 
 def features(inputs: Sequence[NetworkInput], state: ResidualInput, vehicle: Vehicle) -> Array:
     """Return what the first layer sees (n, inputs), by the code that computes it in flight."""
-    reader = Network((), (), tuple(inputs), vehicle.weight, vehicle.rotors.k_f, vehicle.name)
-    return reader.features(state)
+    inputs, k_f = tuple(inputs), vehicle.rotors.k_f
+    return Network((), (), inputs, vehicle.weight, k_f, vehicle.name, FRAME).features(state)
+
+
+def targets(part: Samples, vehicle: Vehicle) -> Array:
+    """Return what the last layer should give (n, 3): force over weight in the heading frame."""
+    return to_heading(part.state.attitude, part.force) / vehicle.weight
 
 
 def measured_digest(log: FlightLog) -> str:

@@ -65,7 +65,7 @@ class ImportResult:
     seconds_airborne: float | None = None
     """Time off the ground with motors on [s]."""
     seconds_low: float | None = None
-    """Of it, time with the rotors less than three radii over the surface: the ground effect [s]."""
+    """Of it, time lower than three rotor radii above standing, where the ground effect is [s]."""
     battery_min: float | None = None
     """Lowest battery voltage [V], if measured."""
     battery_max: float | None = None
@@ -161,8 +161,7 @@ def _describe(source: Path, path: Path, log: FlightLog, vehicle: Vehicle) -> Imp
     step = np.diff(log["time"])
     running = log["rotor_thrust_command"].sum(axis=-1) > 0
     airborne = running & (log["contact"] == 0)
-    rotors = log["height"] + vehicle.rest_height + vehicle.rotors.positions[:, 2].mean()
-    low = airborne & (rotors < 3 * vehicle.rotors.radius)
+    low = airborne & (log["height"] < 3 * vehicle.rotors.radius)
     held = np.minimum(step, GAP)  # what a sample stands for; nothing is known of a gap
     battery = log.columns.get("battery")
     return ImportResult(

@@ -34,7 +34,7 @@ from neural_lander.controller.network import SOURCES, Network
 Array = npt.NDArray[np.float64]
 Interval = tuple[float, float]
 Box = Mapping[str, Interval]
-"""Name of an input -> (low, high) in SI: height [m], vertical_speed [m/s], collective_thrust [N]."""
+"""Input -> (low, high) in SI: height [m], vertical_speed [m/s], collective_thrust [N]."""
 
 UNITS = {"height": "N/m", "vertical_speed": "N/(m/s)", "collective_thrust": "N/N"}
 """Input -> unit of the slope of the force in it."""
@@ -118,17 +118,18 @@ class SlopeIntervals:
 def slope_intervals(
     network: Network,
     box: Box,
-    relative_gap: float = 0.05,
+    relative_gap: float = 0.02,
     budget_s: float = 20.0,
-    max_boxes: int = 60_000,
+    max_boxes: int = 8_000,
     tight: tuple[str, ...] = ("z",),
 ) -> SlopeIntervals:
     """Bound the slopes of ``network`` in its inputs over ``box``.
 
     Splits until bound and best sample of the rows ``tight`` agree within ``relative_gap`` of the
     steeper end of each interval, or the number of boxes or the time is spent; the bounds are
-    sound whenever it stops. Where the box reaches beyond an input's clamp, the network is flat
-    there, and that input's intervals contain 0.
+    sound whenever it stops (where kinks meet they may stay above every slope there is). Time is
+    a last resort: 8000 boxes of a 25-30-15 network take about two seconds. Where the box reaches
+    beyond an input's clamp, the network is flat there, and that input's intervals contain 0.
 
     Raises:
         InputError: the network has other inputs than the three, or the box lacks one, is empty
@@ -139,9 +140,9 @@ def slope_intervals(
     layers = _layers(network)
     search = _Search(layers, low, high, [AXES.index(axis) for axis in tight])
     search.run(relative_gap, time.monotonic() + budget_s, max_boxes)
-    magnitude = np.linalg.multi_dot([np.abs(w) for w, _ in reversed(layers)]) if len(layers) > 1 else (
-        np.abs(layers[0][0])
-    )
+    magnitude = np.eye(len(names))
+    for weight, _ in layers:
+        magnitude = np.abs(weight) @ magnitude
     lower = search.lower - WIDENING * np.abs(search.lower) - 1e-3 * WIDENING * magnitude
     upper = search.upper + WIDENING * np.abs(search.upper) + 1e-3 * WIDENING * magnitude
     return SlopeIntervals(
@@ -173,7 +174,7 @@ def layer_norm_bound(network: Network) -> dict[str, Any]:
 
 
 def slopes_at(network: Network, u: Array) -> Array:
-    """Return the slopes (..., 3, inputs) in SI at inputs u (..., inputs) in SI inside the clamps."""
+    """Return the slopes (..., 3, inputs) at inputs u (..., inputs) inside the clamps, in SI."""
     return _slopes_at(_layers(network), np.asarray(u, dtype=np.float64))
 
 
@@ -246,17 +247,19 @@ class _Search:
         shape = self.box_lower.shape[1:]
         self.done_lower, self.done_upper = np.full(shape, np.inf), np.full(shape, -np.inf)
         self.found_lower, self.found_upper = np.full(shape, np.inf), np.full(shape, -np.inf)
-        self._sample(np.broadcast_to(low, (4096, len(low))), np.broadcast_to(high, (4096, len(low))))
+        self._sample(
+            np.broadcast_to(low, (4096, len(low))), np.broadcast_to(high, (4096, len(low)))
+        )
 
     @property
     def lower(self) -> Array:
         """Least lower bound over all boxes."""
-        return np.minimum(self.done_lower, self.box_lower.min(axis=0, initial=np.inf))
+        return np.asarray(np.minimum(self.done_lower, self.box_lower.min(axis=0, initial=np.inf)))
 
     @property
     def upper(self) -> Array:
         """Greatest upper bound over all boxes."""
-        return np.maximum(self.done_upper, self.box_upper.max(axis=0, initial=-np.inf))
+        return np.asarray(np.maximum(self.done_upper, self.box_upper.max(axis=0, initial=-np.inf)))
 
     def run(self, relative_gap: float, deadline: float, max_boxes: int) -> None:
         """Split boxes until the gap is closed or the budget spent."""
@@ -339,8 +342,10 @@ def _bound(layers: Layers, low: Array, high: Array) -> tuple[Array, Array, npt.N
     return lower, upper, np.argmax(reach * (high - low), axis=1)
 
 
-Gates = list[npt.NDArray[np.bool_]]
-"""Per hidden layer, (B, width)."""
+Gate = npt.NDArray[np.bool_]
+"""Of one hidden layer, (B, width)."""
+Gates = list[Gate]
+"""Per hidden layer."""
 
 
 def _gates(layers: Layers, low: Array, high: Array) -> tuple[Gates, Gates]:
@@ -354,7 +359,8 @@ def _gates(layers: Layers, low: Array, high: Array) -> tuple[Gates, Gates]:
         magnitude = magnitude @ np.abs(weight).T + np.abs(bias)
         slack = WIDENING * magnitude
         y_low, y_high = (
-            _through(layers, lines, k, sign, biased=True, centre=centre, radius=radius) + sign * slack
+            _through(layers, lines, k, sign, biased=True, centre=centre, radius=radius)
+            + sign * slack
             for sign in (-1, 1)
         )
         on.append(y_low > 0)
@@ -377,7 +383,7 @@ def _relu_lines(low: Array, high: Array) -> Lines:
     return below, np.zeros_like(low), above, np.where(mixed, -low * high / width, 0.0)
 
 
-def _gated_lines(low: Array, high: Array, on: Array, undecided: Array) -> Lines:
+def _gated_lines(low: Array, high: Array, on: Gate, undecided: Gate) -> Lines:
     """Return lines below and above g t for t in [low, high], g open, shut or anything in [0, 1]."""
     mixed = (low < 0) & (high > 0)
     width = np.where(mixed, high - low, 1.0)
@@ -400,7 +406,7 @@ def _tangents(layers: Layers, on: Gates, undecided: Gates, i: int) -> list[tuple
     bounds = [(column, column)]
     lines: list[Lines] = []
     for k in range(1, len(layers)):
-        lines.append(_gated_lines(*bounds[-1], on[k - 1], undecided[k - 1]))  # type: ignore[arg-type]
+        lines.append(_gated_lines(*bounds[-1], on[k - 1], undecided[k - 1]))
         low, high = (
             _through(layers, lines, k, sign, biased=False, start=column) for sign in (-1, 1)
         )
@@ -430,7 +436,12 @@ def _through(
     for j in range(k - 1, -1, -1):
         low_slope, low_shift, high_slope, high_shift = lines[j]
         if sign < 0:
-            low_slope, low_shift, high_slope, high_shift = high_slope, high_shift, low_slope, low_shift
+            low_slope, low_shift, high_slope, high_shift = (
+                high_slope,
+                high_shift,
+                low_slope,
+                low_shift,
+            )
         plus, minus = np.maximum(a, 0), np.minimum(a, 0)
         total = total + (plus @ high_shift[..., None] + minus @ low_shift[..., None])[..., 0]
         a = plus * high_slope[:, None, :] + minus * low_slope[:, None, :]

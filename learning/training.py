@@ -2,9 +2,12 @@
 
     minimise over network and offsets   mean |f_label/weight - network(x) - o_flight|^2,   sum o = 0
 
-The offset of a flight (battery, calibration) is a nuisance: fitted together with the network, in
-closed form after every pass over the data, and not shipped. Their sum is held at zero, so what all
-flights have in common stays in the network. Adam with large batches, a cosine from the first rate
+with vectors in the heading frame.
+
+The offset of a flight (battery, calibration) is a nuisance, and not shipped. The best offsets for
+given network weights are means, so every batch is scored at its own best offsets: fitted in turns
+they would soak up the height at which a flight happened to be flown. Their sum is held at zero, so
+what all flights have in common stays in the network. Adam with large batches, a cosine from the first rate
 to zero, and the weights of the pass that did best on the flights kept apart.
 
 Source: Shi et al., "Neural Lander", ICRA 2019, section III; the offsets are ours.
@@ -25,6 +28,7 @@ from neural_lander.controller.network import Network
 from neural_lander.controller.vehicle import Vehicle
 from neural_lander.learning.bundle import write_bundle
 from neural_lander.learning.dataset import (
+    FRAME,
     InputSet,
     LabelledFlight,
     Samples,
@@ -35,6 +39,7 @@ from neural_lander.learning.dataset import (
     network_inputs,
     samples,
     split_flights,
+    targets,
 )
 from neural_lander.learning.evaluation import mean_scores, scores
 from neural_lander.learning.labels import CUTOFF
@@ -116,10 +121,11 @@ def train(
     inputs = network_inputs(settings.inputs, vehicle)
     inputs = held_at_envelope(inputs, learned.state, vehicle)
     x = [features(inputs, part.state, vehicle) for part in (learned, unseen)]
-    y = [part.force / vehicle.weight for part in (learned, unseen)]
+    y = [targets(part, vehicle) for part in (learned, unseen)]
     with one_thread_from_seed(settings.seed):
         weights, biases, offsets = _fit(x, y, learned, unseen, settings, tell)
-    network = Network(weights, biases, inputs, vehicle.weight, vehicle.rotors.k_f, vehicle.name)
+    k_f = vehicle.rotors.k_f
+    network = Network(weights, biases, inputs, vehicle.weight, k_f, vehicle.name, FRAME)
     by_flight = [{"flight": f.name, **scores(network, f.raw, vehicle)} for f in split.validation]
     mean = mean_scores(by_flight)
     names = [f.name for f in split.train]
@@ -216,31 +222,30 @@ def _fit(
     steps = math.ceil(n / settings.batch_size)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, settings.epochs * steps)
     order = torch.Generator().manual_seed(settings.seed)
-    offsets = torch.zeros(int(flight.max()) + 1, 3, device=device)
+    n_flights, n_unseen = int(flight.max()) + 1, int(flight_unseen.max()) + 1
     best, best_epoch, best_state = math.inf, 0, network.state_dict()
-    best_offsets = offsets
     for epoch in range(settings.epochs):
-        target = y_learned - offsets[flight]
         network.train()
         for rows in torch.randperm(n, generator=order).to(device).split(settings.batch_size):
             optimiser.zero_grad()
-            loss = torch.mean((network(x_learned[rows]) - target[rows]) ** 2)
+            rest = y_learned[rows] - network(x_learned[rows])
+            with torch.no_grad():  # at the best offsets the loss does not change with them
+                best_constant = _offsets(rest, flight[rows], n_flights)[flight[rows]]
+            loss = torch.mean((rest - best_constant) ** 2)
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
             schedule.step()
         network.eval()
         with torch.no_grad():
-            offsets = _means(y_learned - network(x_learned), flight)
-            offsets = offsets - offsets.mean(dim=0)
             rest = y_unseen - network(x_unseen)
-            error = torch.mean((rest - _means(rest, flight_unseen)[flight_unseen]) ** 2).item()
+            error = torch.mean((rest - _means(rest, flight_unseen, n_unseen)[flight_unseen]) ** 2).item()
         if not math.isfinite(error):
             raise InputError(
                 f"training diverged: the loss is {error} after {epoch + 1} passes at learning_rate "
                 f"{settings.learning_rate}; lower it, or bound the slope"
             )
         if error < best:
-            best, best_epoch, best_offsets = error, epoch, offsets
+            best, best_epoch = error, epoch
             best_state = {k: v.clone() for k, v in network.state_dict().items()}
         tell(
             (epoch + 1) / settings.epochs,
@@ -250,15 +255,19 @@ def _fit(
             break
     network.load_state_dict(best_state)
     plain = export(network, settings.lipschitz)
-    return plain.weights, plain.biases, best_offsets.cpu().numpy().astype(np.float64)
+    with torch.no_grad():
+        offsets = _offsets(y_learned - network(x_learned), flight, n_flights)
+    return plain.weights, plain.biases, offsets.cpu().numpy().astype(np.float64)
 
 
-def _means(values: "torch.Tensor", group: "torch.Tensor") -> "torch.Tensor":
-    """Return the mean of the rows of ``values`` (n, 3) in each group (groups, 3)."""
-    import torch
+def _offsets(rest: "torch.Tensor", flight: "torch.Tensor", flights: int) -> "torch.Tensor":
+    """Return what is best taken off ``rest`` (n, 3) by flight (flights, 3); the sum is zero."""
+    means = _means(rest, flight, flights)
+    present = (flight.bincount(minlength=flights) > 0)[:, None]
+    return (means - means.sum(dim=0) / present.sum()) * present
 
-    groups = int(group.max()) + 1
-    total = torch.zeros(groups, values.shape[1], dtype=values.dtype, device=values.device)
-    total.index_add_(0, group, values)
-    count = torch.bincount(group, minlength=groups)
-    return total / count[:, None]
+
+def _means(values: "torch.Tensor", group: "torch.Tensor", groups: int) -> "torch.Tensor":
+    """Return the mean of the rows of ``values`` (n, 3) in each group (groups, 3), 0 if empty."""
+    total = values.new_zeros(groups, values.shape[1]).index_add_(0, group, values)
+    return total / group.bincount(minlength=groups).clamp(min=1)[:, None]

@@ -10,6 +10,7 @@ rotor drag", IEEE RA-L 3(2), 2018.
 """
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,9 @@ RECORD = np.dtype(
 def load_aerodynamics(name: str, vehicle: Vehicle) -> tuple[int, Network | None]:
     """Return the kind of aerodynamics and its network, for ``rotor``, ``none`` or a path.
 
+    A network plays the vehicle in its heading frame, whatever frame it was fitted in: its flights
+    had one heading, and the air does not know which way is north.
+
     Raises:
         InputError: neither a known name nor a readable network of this vehicle.
     """
@@ -66,7 +70,7 @@ def load_aerodynamics(name: str, vehicle: Vehicle) -> tuple[int, Network | None]
             f"aerodynamics '{name}' is unknown; take rotor, none, or the path of a network "
             "(NAME.safetensors with NAME.json beside it)"
         )
-    return NETWORK, load_network(Path(name), vehicle)
+    return NETWORK, replace(load_network(Path(name), vehicle), frame="heading")
 
 
 def world_record(

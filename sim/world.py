@@ -21,18 +21,20 @@ from neural_lander.controller.vehicle import GRAVITY, Vehicle
 
 
 def _import_quietly(name: str) -> Any:
-    """Import an extension that prints its build time on standard output, without that line."""
+    """Import an extension that prints its build time, without that line."""
     libc = ctypes.CDLL(None)
     libc.fflush(None)
-    kept = os.dup(1)
+    kept = [os.dup(1), os.dup(2)]
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 1)
+        os.dup2(nowhere.fileno(), 2)
         try:
             return importlib.import_module(name)
         finally:
             libc.fflush(None)
-            os.dup2(kept, 1)
-            os.close(kept)
+            for stream, copy in zip((1, 2), kept, strict=True):
+                os.dup2(copy, stream)
+                os.close(copy)
 
 
 pybullet = _import_quietly("pybullet")

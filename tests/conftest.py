@@ -7,9 +7,14 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 from pathlib import Path  # noqa: E402
 
+import hypothesis  # noqa: E402
 import pytest  # noqa: E402
 
 from neural_lander.controller.vehicle import Vehicle, load_vehicle  # noqa: E402
+
+# The first call of a compiled function takes seconds; the same cases every time.
+hypothesis.settings.register_profile("ours", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("ours")
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""A vehicle file says what the vehicle is, and one that no vehicle can be is refused by its field."""
+"""A vehicle file says what the vehicle is; one that no vehicle can be is refused by its field."""
 
 import math
 import re
@@ -141,9 +141,7 @@ REFUSED: dict[str, tuple[str, str, str]] = {
     ),
     "rotors too weak": (with_value("thrust_max_n", "3.6"), "rotors cannot balance", "3.6 N"),
     "rotors off centre": (
-        with_value(
-            "positions_m", "[[0.4, -0.1, 0], [0.2, 0.1, 0], [0.4, 0.1, 0], [0.2, -0.1, 0]]"
-        ),
+        with_value("positions_m", "[[0.4, -0.1, 0], [0.2, 0.1, 0], [0.4, 0.1, 0], [0.2, -0.1, 0]]"),
         "rotors cannot balance",
         "level hover needs",
     ),
@@ -180,7 +178,8 @@ REFUSED: dict[str, tuple[str, str, str]] = {
     "infinite": (with_value("mass_kg", "inf"), "body.mass_kg", "0 < value"),
     "feet at two heights": (
         with_value(
-            "feet_m", "[[0.1, -0.1, -0.09], [-0.1, 0.1, -0.09], [0.1, 0.1, -0.09], [-0.1, -0.1, -0.08]]"
+            "feet_m",
+            "[[0.1, -0.1, -0.09], [-0.1, 0.1, -0.09], [0.1, 0.1, -0.09], [-0.1, -0.1, -0.08]]",
         ),
         "legs.feet_m",
         "share one z",

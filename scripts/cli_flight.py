@@ -1,0 +1,175 @@
+"""From the options of ``land``, ``compare`` and ``demo`` to flights that the gate lets pass."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from neural_lander.controller.errors import InputError, Refused
+from neural_lander.scripts.cli_output import Progress, Report
+
+if TYPE_CHECKING:
+    from neural_lander.sim.rollout import Flight
+
+COMPARED: dict[str, tuple[str, float, int]] = {
+    "landing_time_s": ("time\n[s]", 1.0, 2),
+    "touchdown_speed_m_s": ("touch\n[m/s]", 1.0, 3),
+    "terminal_z_error_m": ("z end\n[mm]", 1e3, 1),
+    "z_rmse_m": ("z rms\n[mm]", 1e3, 1),
+    "z_max_error_m": ("z max\n[mm]", 1e3, 1),
+    "xy_end_m": ("xy\n[mm]", 1e3, 1),
+    "final_height_m": ("rest\n[mm]", 1e3, 1),
+    "force_rmse_low_n": ("force\n[N]", 1.0, 3),
+}
+"""Figure -> head of its column, what it is multiplied by to be read, and decimals."""
+
+HEADS = tuple(head for head, _, _ in COMPARED.values())
+
+LEGEND = (
+    "z: height over reference until contact, end: mean of the last half second; xy: off target\n"
+    "at the end; rest: final height; force: learned against true, below 15 cm, rms"
+)
+
+
+@dataclass(frozen=True)
+class FlightOptions:
+    """What the command line says about a flight, but for its controller and seed."""
+
+    vehicle: str
+    scenario: str
+    reference: str
+    aero: str
+    model: Path | None = None
+    certificate: Path | None = None
+    uncertified: bool = False
+
+
+def is_learned(controller: str) -> bool:
+    """Whether a controller flies a learned force, so that it needs a model and a certificate."""
+    return controller.removesuffix("+observer") == "learned"
+
+
+def flight_of(options: FlightOptions, controller: str) -> "Flight":
+    """Return the flight of one controller.
+
+    Raises:
+        InputError: something named does not exist or cannot be used.
+        Refused: the controller learned something, and no certificate fits it.
+    """
+    from neural_lander.controller.vehicle import load_vehicle
+    from neural_lander.sim.rollout import Flight
+    from neural_lander.sim.scenario import load_scenario
+
+    vehicle = load_vehicle(options.vehicle)
+    network = certified = None
+    if is_learned(controller):
+        from neural_lander.controller.certificate import require_certificate
+        from neural_lander.controller.network import load_network
+
+        if options.model is None:
+            raise InputError(f"controller '{controller}' needs a model; give --model MODEL")
+        network = load_network(options.model, vehicle)
+        certified = not options.uncertified
+        if certified:
+            require_certificate(
+                options.model, network, vehicle, controller, options.certificate, options.vehicle
+            )
+    return Flight(
+        vehicle=vehicle,
+        controller=controller,
+        scenario=load_scenario(options.scenario),
+        reference=options.reference,
+        aero=options.aero,
+        network=network,
+        certified=certified,
+    )
+
+
+def compare_over_seeds(
+    options: FlightOptions,
+    controllers: Sequence[str],
+    seeds: Sequence[int],
+    out: Path,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Fly every controller with every seed and write the table as ``comparison.json``.
+
+    A refusal is an outcome in the table, not an end.
+    """
+    from neural_lander.controller.files import write_json
+    from neural_lander.sim.compare import fly_seeds, summarise_seeds
+
+    flights: list[Flight | str] = []
+    for controller in controllers:
+        try:
+            flights.append(flight_of(options, controller))
+        except Refused as refusal:
+            flights.append(str(refusal))
+    landings = fly_seeds(flights, controllers, seeds, progress)
+    result = {"controllers": summarise_seeds(landings), "landings": landings}
+    write_json(out / "comparison.json", result)
+    return result
+
+
+def controllers_of(text: str) -> list[str]:
+    """Read ``C1,C2,...``."""
+    names = [name.strip() for name in text.split(",")]
+    if not all(names) or len(set(names)) < len(names):
+        raise InputError(f"--controllers is '{text}', expected different names like pd,observer")
+    return names
+
+
+def seeds_of(text: str) -> range:
+    """Read ``A:B``, B excluded, or a single seed ``A``."""
+    first, colon, end = text.partition(":")
+    try:
+        seeds = range(int(first), int(end) if colon else int(first) + 1)
+    except ValueError:
+        seeds = range(0)
+    if not seeds or seeds[0] < 0:
+        raise InputError(f"--seeds is '{text}', expected A:B with 0 <= A < B (B excluded)")
+    return seeds
+
+
+def show_landing(summary: dict[str, Any], out: Report) -> None:
+    """Print every figure of one landing."""
+    out.table("landing", ("figure", "value"), list(summary.items()))
+
+
+def show_runs(runs: Sequence[dict[str, Any]], out: Report) -> None:
+    """Print the figures of several landings, one a row; what does not apply is a dash."""
+    rows = []
+    for run in runs:
+        figures = [_read(run.get(key), key) for key in COMPARED]
+        rows.append((run["controller"], outcome_of(run), *figures))
+    out.table("landings", ("controller", "outcome", *HEADS), rows)
+    out.line(LEGEND)
+
+
+def outcome_of(run: dict[str, Any]) -> str:
+    """Return what became of a flight."""
+    if run.get("refused"):
+        return "refused"
+    outcome = "crashed" if run["crashed"] else "landed" if run["landed"] else "hangs"
+    return f"{outcome}, uncertified" if run["certified"] is False else outcome
+
+
+def show_seeds(controllers: Sequence[dict[str, Any]], out: Report) -> None:
+    """Print counts of outcomes, and median and 95 % of the size of each figure."""
+    heads = ("controller", "landed", "crashed", "cut in air", "refused")
+    rows = []
+    for entry in controllers:
+        figures = [
+            entry[key] and f"{_read(entry[key]['median'], key)} {_read(entry[key]['p95'], key)}"
+            for key in COMPARED
+        ]
+        counts = (entry["landed"], entry["crashed"], entry["cut_in_air"], entry["refused"])
+        rows.append((entry["controller"], *(f"{n}/{entry['landings']}" for n in counts), *figures))
+    out.table("landings: median and 95 % of the size of each figure", (*heads, *HEADS), rows)
+    out.line(LEGEND)
+
+
+def _read(value: float | None, key: str) -> str | None:
+    _, scale, decimals = COMPARED[key]
+    # adding 0.0 makes a rounded -0.0 a 0.0
+    return None if value is None else f"{round(scale * value, decimals) + 0.0:.{decimals}f}"

@@ -1,0 +1,214 @@
+"""``inspect``: what is in a flight log, a model, a certificate, a run or a comparison."""
+
+from pathlib import Path
+from typing import Any
+
+from neural_lander.controller.errors import InputError
+from neural_lander.controller.files import read_json
+from neural_lander.controller.flight_log import FlightLog, flight_paths, read_flight_log
+from neural_lander.controller.vehicle import Vehicle, load_vehicle
+from neural_lander.scripts.cli_flight import show_landing, show_runs, show_seeds
+from neural_lander.scripts.cli_output import Report
+
+EXPECTED = (
+    "a flight log (.parquet) or a folder of them, a model, a run, a comparison, or the JSON of one "
+    "of these or of a certificate"
+)
+
+FLIGHT = {
+    "flight": "flight",
+    "vehicle": "vehicle",
+    "controller": "controller",
+    "seconds": "time\n[s]",
+    "rows": "rows",
+    "height_min_m": "lowest\n[m]",
+    "height_max_m": "highest\n[m]",
+    "contact_share": "contact\n[share]",
+}
+"""Figure of a flight log -> head of its column."""
+
+SCORES = {
+    "flight": "flight",
+    "samples": "samples",
+    "r2_z": "R2",
+    "r2_z_5hz": "R2\n5 Hz",
+    "rmse_z_5hz_n": "RMSE\n5 Hz [N]",
+    "rmse_z_5hz_weight": "RMSE 5 Hz\n[weight]",
+    "rmse_z_5hz_low_n": "below\n15 cm [N]",
+}
+"""Score of a model -> head of its column; ``5 Hz``: behind a low-pass."""
+
+
+def inspect(
+    path: Path, picture: Path | None, vehicle: str | None, model: Path | None, out: Report
+) -> None:
+    """Say what ``path`` holds; draw residual force over height where it holds flights.
+
+    Raises:
+        InputError: nothing is there, it is nothing of ours, or a picture of it makes no sense.
+    """
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder; expected {EXPECTED}")
+    if path.is_file() and path.suffix == ".parquet":
+        return _flights([path], picture or path.with_name(f"{path.stem}-residual.png"), vehicle,
+                        model, out)  # fmt: skip
+    for name, show in (
+        ("summary.json", _summary),
+        ("model.json", _model),
+        ("comparison.json", _comparison),
+    ):
+        if path.name == name or (path / name).is_file():
+            folder = path if path.is_dir() else path.parent
+            if picture is not None and name != "summary.json":
+                raise InputError(f"{path}: holds no flight to draw; leave --out {picture} away")
+            out.result = read_json(folder / name)
+            try:
+                show(out.result, folder, out)
+            except (KeyError, TypeError, AttributeError) as error:
+                raise InputError(f"{folder / name}: is not complete ({error!r})") from error
+            if picture is not None:
+                _draw({"flight": read_flight_log(folder / "flight.parquet")}, picture, vehicle,
+                      model, out)  # fmt: skip
+            return None
+    if path.is_dir():
+        return _flights(flight_paths([path]), picture or path / "residual.png", vehicle, model, out)
+    if path.suffix == ".json":
+        return _certificate(path, out)
+    raise InputError(f"{path}: is nothing that can be inspected; expected {EXPECTED}")
+
+
+def _flights(
+    paths: list[Path], picture: Path, vehicle: str | None, model: Path | None, out: Report
+) -> None:
+    logs = {path.stem: read_flight_log(path) for path in paths}
+    rows = [_flight(path, log) for path, log in zip(paths, logs.values(), strict=True)]
+    if len(rows) == 1:
+        out.table(paths[0].name, ("what", "value"), list(rows[0].items()))
+    else:
+        out.table("flights", list(FLIGHT.values()), [[row[key] for key in FLIGHT] for row in rows])
+    _draw(logs, picture, vehicle, model, out)
+    out.result = rows[0] if len(rows) == 1 else rows
+
+
+def _flight(path: Path, log: FlightLog) -> dict[str, Any]:
+    import numpy as np
+
+    time, height = log["time"], log["height"]
+    thrust = log["rotor_thrust_command"].sum(axis=-1)
+    return {
+        "flight": path.stem,
+        "vehicle": log.metadata.get("vehicle"),
+        "source": log.metadata.get("source"),
+        "controller": log.metadata.get("controller"),
+        "seed": log.metadata.get("seed"),
+        "certified": log.metadata.get("certified"),
+        "rows": len(log),
+        "seconds": float(time[-1] - time[0]),
+        "rate_hz": float(1 / np.median(np.diff(time))),
+        "height_min_m": float(height.min()),
+        "height_max_m": float(height.max()),
+        "speed_max_m_s": float(np.linalg.norm(log["velocity"], axis=-1).max()),
+        "thrust_median_n": float(np.median(thrust)),
+        "contact_share": float((log["contact"] > 0).mean()),
+        "rotor_speed_measured": "rotor_speed" in log,
+    }
+
+
+def _draw(
+    logs: dict[str, FlightLog],
+    picture: Path,
+    vehicle: str | None,
+    model: Path | None,
+    out: Report,
+) -> None:
+    from neural_lander.controller.network import load_network
+    from neural_lander.learning.residual_plot import plot_residual_over_height
+
+    known = _vehicle(logs, vehicle)
+    network = load_network(model, known) if model else None
+    out.wrote(plot_residual_over_height(logs, known, picture, network))
+
+
+def _vehicle(logs: dict[str, FlightLog], given: str | None) -> Vehicle:
+    names = sorted({str(log.metadata.get("vehicle")) for log in logs.values()})
+    if given is None and len(names) > 1:
+        raise InputError(f"the flights are of {', '.join(names)}; inspect one vehicle at a time")
+    try:
+        return load_vehicle(given or names[0])
+    except InputError as error:
+        if given is None:
+            raise InputError(
+                f"the flight is of vehicle '{names[0]}', which does not come with the package; "
+                "give its file with --vehicle FILE.toml"
+            ) from error
+        raise
+
+
+def _summary(summary: dict[str, Any], folder: Path, out: Report) -> None:
+    show_landing(summary, out)
+
+
+def _comparison(comparison: dict[str, Any], folder: Path, out: Report) -> None:
+    if "runs" in comparison:
+        show_runs(comparison["runs"], out)
+    else:
+        show_seeds(comparison["controllers"], out)
+
+
+def _model(model: dict[str, Any], folder: Path, out: Report) -> None:
+    show_model(model, out)
+    for file in sorted((folder / "certificates").glob("*.json")):
+        certificate = read_json(file)
+        out.line(f"{certificate.get('verdict')} for {certificate.get('controller')}: {file}")
+
+
+def show_model(model: dict[str, Any], out: Report) -> None:
+    """Print envelope, slope bounds and scores of a model bundle."""
+    rows = [("vehicle", model["vehicle"]), ("layers", len(model["layers"]))]
+    rows += [
+        (f"envelope, {entry['name']} [{entry['unit']}]", model["envelope"].get(entry["name"]))
+        for entry in model["inputs"]
+    ]
+    rows += [(f"slope bound, {key}", value) for key, value in model["spectral_bound"].items()]
+    out.table("model", ("what", "value"), rows)
+    show_scores(model["scores"], out)
+
+
+def show_scores(scores: dict[str, Any], out: Report) -> None:
+    """Print the scores of a model by flight, and their mean."""
+    flights = [*scores["flights"], {"flight": "mean", **scores["mean"]}]
+    out.table(
+        "vertical force on unseen flights, label against model",
+        list(SCORES.values()),
+        [[flight.get(key) for key in SCORES] for flight in flights],
+    )
+
+
+def _certificate(path: Path, out: Report) -> None:
+    from neural_lander.controller.certificate import read_certificate
+
+    certificate = read_certificate(path)
+    show_certificate(certificate.as_dict(), out)
+    out.result = certificate.as_dict()
+
+
+def show_certificate(certificate: dict[str, Any], out: Report) -> None:
+    """Print every inequality of a certificate with both its sides, and what the paper would say."""
+    out.table(
+        f"verdict: {certificate['verdict']}, controller {certificate['controller']}, "
+        f"vehicle {certificate['binding'].get('vehicle_name')}",
+        ("condition", "axis", "heights", "statement", "left", "right", "margin", "holds"),
+        [
+            (c["name"], c["axis"], c["bin"], c["statement"], c["lhs"], c["rhs"], c["margin"],
+             c["holds"])
+            for c in certificate["conditions"]
+        ],
+    )  # fmt: skip
+    out.table(
+        "reported, not proved (the paper's conditions)",
+        ("condition", "statement", "left", "right", "holds"),
+        [
+            (r["name"], r["statement"], r["lhs"], r["rhs"], r["holds"])
+            for r in certificate["reported"]
+        ],
+    )
