@@ -1,1 +1,1 @@
-"""What would fly on board: vehicle, reference, control law, cancellation, certificate, flight log."""
+"""What would fly on board: vehicle, reference, control law, cancellation, certificate, log."""

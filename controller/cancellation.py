@@ -3,20 +3,22 @@
     find F_c with   F_c + phi(T_c) = F_d,   T_c = |F_c|      =>   T = |F_d - phi(T)|
 
 First the paper's fixed-point iteration T <- |F_d - phi(T)|, which contracts where the slope of phi
-in T is below one; where it does not settle, bisection of |F_d - phi(T)| - T between the thrust
-limits. When there is no sign change there is no solution, and the step says so.
+in T is below one; where it does not settle, bisection of +-|F_d - phi(T)| - T between the thrust
+limits, negative where F_d - phi would turn against F_d. When there is no sign change there is no
+solution, and the step says so.
 
 The solver asks for phi at one thrust after another, so it need not know where phi comes from:
 
     s = start(T_before, low, high)
     while unfinished(s):
         phi = residual force at thrust s[THRUST]
-        s = refine(s, |F_d - phi|, tolerance)
+        s = refine(s, thrust_towards(F_d, phi), tolerance)
 
 Source: Shi et al. 2019, eq. 10 and Lemma 3.1 (the iteration); the safeguard is standard.
 """
 
 from neural_lander.controller.compiled import compiled
+from neural_lander.controller.rotation import Vector, dot, norm
 
 TOLERANCE = 1e-4
 """The force that the solved step may miss by, as a share of weight."""
@@ -27,6 +29,19 @@ MAX_FIXED_POINT = 10
 
 Search = tuple[float, float, float, float, float, float]
 """(thrust to evaluate next, iterations so far, last residual, stage, low end, high end)"""
+
+
+@compiled
+def minus(a: Vector, b: Vector) -> Vector:
+    """Return a - b."""
+    return (a[0] - b[0], a[1] - b[1], a[2] - b[2])
+
+
+@compiled
+def thrust_towards(wanted: Vector, phi: Vector) -> float:
+    """Return |F_d - phi| [N], negative where that force points away from F_d."""
+    force = minus(wanted, phi)
+    return norm(force) if dot(force, wanted) >= 0.0 else -norm(force)
 
 
 @compiled
@@ -43,7 +58,7 @@ def unfinished(search: Search) -> bool:
 
 @compiled
 def refine(search: Search, wanted: float, tolerance: float) -> Search:
-    """Use ``wanted`` = |F_d - phi(T)| at the thrust asked for, and say which thrust comes next [N]."""
+    """Use ``wanted`` = ``thrust_towards(F_d, phi(T))`` at the thrust asked for; say what comes next."""
     thrust, iterations, before, stage, low, high = search
     iterations += 1.0
     gap = wanted - thrust

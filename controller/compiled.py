@@ -12,11 +12,16 @@ import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numba
+import numpy as np
+import numpy.typing as npt
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+NUMBA: Any = numba.config
+"""numba's settings; its attributes are made at run time."""
 
 
 def _cache_folder() -> Path:
@@ -37,13 +42,21 @@ CACHE_FOLDER = _cache_folder()
 
 def compiled(function: F) -> F:
     """Compile a function with numba, strictly (no fastmath: the same bits every time), cached."""
-    before = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = str(CACHE_FOLDER)
+    before = NUMBA.CACHE_DIR
+    NUMBA.CACHE_DIR = str(CACHE_FOLDER)
     try:
-        result: F = numba.njit(cache=True, error_model="numpy")(function)
+        return cast(F, numba.njit(cache=True, error_model="numpy")(function))
     finally:
-        numba.config.CACHE_DIR = before
-    return result
+        NUMBA.CACHE_DIR = before
+
+
+def blank_record(dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    """Return one zeroed record, as an array of one element.
+
+    Compiled functions read its fields as attributes; uncompiled, numpy's record array does.
+    """
+    record = np.zeros(1, dtype)
+    return record.view(np.recarray) if NUMBA.DISABLE_JIT else record
 
 
 def is_cold() -> bool:

@@ -23,7 +23,9 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror}); choose another folder") from error
+        raise InputError(
+            f"{path}: cannot be written ({error.strerror}); choose another folder"
+        ) from error
     os.close(handle)
     temporary = Path(name)
     try:

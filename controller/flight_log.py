@@ -61,7 +61,9 @@ QUANTITIES: dict[str, Quantity] = {
     "setpoint_position": Quantity("setpoint_p_world_{}_m", XYZ, False, "wanted position"),
     "setpoint_velocity": Quantity("setpoint_v_world_{}_m_s", XYZ, False, "wanted velocity"),
     "reference_height": Quantity("reference_height_m", (), False, "wanted height above standing"),
-    "learned_force": Quantity("learned_force_world_{}_n", XYZ, False, "residual force the law used"),
+    "learned_force": Quantity(
+        "learned_force_world_{}_n", XYZ, False, "residual force the law used"
+    ),
     "observer_force": Quantity("observer_force_world_{}_n", XYZ, False, "disturbance observer"),
     "solver_iterations": Quantity("solver_iterations", (), False, "steps of the cancellation"),
     "solver_residual": Quantity("solver_residual_n", (), False, "what the cancellation left over"),
@@ -69,12 +71,18 @@ QUANTITIES: dict[str, Quantity] = {
     "phase": Quantity("phase", (), False, "0 flying, 1 pushing down, 2 motors cut"),
     "truth_position": Quantity("truth_p_world_{}_m", XYZ, False, "simulator: position"),
     "truth_velocity": Quantity("truth_v_world_{}_m_s", XYZ, False, "simulator: velocity"),
-    "truth_attitude": Quantity("truth_q_body_to_world_{}", ("x", "y", "z", "w"), False, "simulator"),
+    "truth_attitude": Quantity(
+        "truth_q_body_to_world_{}", ("x", "y", "z", "w"), False, "simulator"
+    ),
     "truth_rate": Quantity("truth_omega_body_{}_rad_s", XYZ, False, "simulator: body rate"),
     "truth_height": Quantity("truth_height_m", (), False, "simulator: height above standing"),
-    "truth_force": Quantity("truth_residual_force_world_{}_n", XYZ, False, "simulator: residual force"),
+    "truth_force": Quantity(
+        "truth_residual_force_world_{}_n", XYZ, False, "simulator: residual force"
+    ),
     "truth_rotor_thrust": Quantity("truth_rotor_{}_thrust_n", ROTORS, False, "simulator: thrust"),
-    "truth_contact_force": Quantity("truth_contact_force_n", (), False, "simulator: sum of normals"),
+    "truth_contact_force": Quantity(
+        "truth_contact_force_n", (), False, "simulator: sum of normals"
+    ),
 }
 
 
@@ -204,10 +212,14 @@ def read_flight_log(path: Path) -> FlightLog:
     except ValueError:
         metadata = None
     if not isinstance(metadata, dict):
-        raise InputError(f"{path}: has no neural_lander metadata; expected a flight log of this package")
+        raise InputError(
+            f"{path}: has no neural_lander metadata; expected a flight log of this package"
+        )
     version = metadata.pop("schema_version", None)
     if version != SCHEMA_VERSION:
-        raise InputError(f"{path}: has schema version {version}, this package reads {SCHEMA_VERSION}")
+        raise InputError(
+            f"{path}: has schema version {version}, this package reads {SCHEMA_VERSION}"
+        )
     columns: dict[str, Array] = {}
     for name, quantity in QUANTITIES.items():
         present = [c for c in quantity.columns if c in names]

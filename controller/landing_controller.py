@@ -28,11 +28,13 @@ from neural_lander.controller.cancellation import (
     THRUST,
     TOLERANCE,
     Search,
+    minus,
     refine,
     start,
+    thrust_towards,
     unfinished,
 )
-from neural_lander.controller.compiled import compiled
+from neural_lander.controller.compiled import blank_record, compiled
 from neural_lander.controller.contact import lowest_foot_compiled
 from neural_lander.controller.errors import InputError
 from neural_lander.controller.ground_effect_formula import cheeseman_bennett
@@ -47,7 +49,7 @@ from neural_lander.controller.touchdown import (
     PUSH_SPEED,
     touchdown_phase,
 )
-from neural_lander.controller.vehicle import GRAVITY, Vehicle
+from neural_lander.controller.vehicle import Vehicle
 
 CONTROLLERS = {
     "pd": "position law alone, the paper's baseline",
@@ -122,7 +124,12 @@ RECORD = np.dtype(
 
 
 def controller_record(
-    vehicle: Vehicle, controller: str, plan: Plan, yaw: float, surface: float = 0.0, lands: bool = True
+    vehicle: Vehicle,
+    controller: str,
+    plan: Plan,
+    yaw: float,
+    surface: float = 0.0,
+    lands: bool = True,
 ) -> npt.NDArray[Any]:
     """Return the record of a controller at rest.
 
@@ -138,10 +145,12 @@ def controller_record(
         InputError: unknown controller.
     """
     if controller not in CONTROLLERS:
-        raise InputError(f"controller '{controller}' is unknown; take one of {', '.join(CONTROLLERS)}")
+        raise InputError(
+            f"controller '{controller}' is unknown; take one of {', '.join(CONTROLLERS)}"
+        )
     kind = controller.removesuffix("+observer")
     gains, m = vehicle.gains, vehicle.mass
-    record = np.zeros(1, RECORD)
+    record = blank_record(RECORD)
     c = record[0]
     c["mass"], c["weight"], c["inertia"] = m, vehicle.weight, vehicle.body.inertia
     c["unmix"] = np.linalg.inv(vehicle.mixing)
@@ -221,7 +230,14 @@ def wanted_force(c: Any, t: float, measured: Measurement, explained: Vector) -> 
     if c.observer_rate > 0.0:
         frozen = c.phase != FLYING or c.contact > 0.0
         d = observe(
-            c.observer_memory, d, momentum, known, c.observer_rate, c.observer_limit, c.period, frozen
+            c.observer_memory,
+            d,
+            momentum,
+            known,
+            c.observer_rate,
+            c.observer_limit,
+            c.period,
+            frozen,
         )
     beyond = (known[0] + d[0], known[1] + d[1], known[2] + d[2])
     unlimited = 10.0 * c.weight
@@ -254,9 +270,7 @@ def wanted_force(c: Any, t: float, measured: Measurement, explained: Vector) -> 
 
 
 @compiled
-def _axis_force(
-    c: Any, i: int, p: float, v: float, sp_p: float, sp_v: float, sp_a: float
-) -> float:
+def _axis_force(c: Any, i: int, p: float, v: float, sp_p: float, sp_v: float, sp_a: float) -> float:
     """Return m a_d - k_v v~ - k_p p~ - integral on one axis [N], and advance the integral."""
     error = p - sp_p
     if c.k_i > 0.0 and c.phase == FLYING and c.contact == 0.0 and c.saturated == 0.0:
@@ -266,19 +280,15 @@ def _axis_force(
 
 
 @compiled
-def minus(a: Vector, b: Vector) -> Vector:
-    """Return a - b."""
-    return (a[0] - b[0], a[1] - b[1], a[2] - b[2])
-
-
-@compiled
-def cancel(c: Any, net: Any, measured: Measurement, wanted: Vector) -> tuple[Vector, Vector, Search]:
+def cancel(
+    c: Any, net: Any, measured: Measurement, wanted: Vector
+) -> tuple[Vector, Vector, Search]:
     """Second third: return F_c, the residual force it counts on [N], and how the search ended."""
     search = start(norm(wanted), 4 * c.f_min, 4 * c.f_max)
     phi = (0.0, 0.0, 0.0)
     while unfinished(search):
         phi = residual_force(c, net, measured, thrusts_for(c, search[THRUST]))
-        search = refine(search, norm(minus(wanted, phi)), TOLERANCE * c.weight)
+        search = refine(search, thrust_towards(wanted, phi), TOLERANCE * c.weight)
     if search[STAGE] == NO_SOLUTION:
         phi = (0.0, 0.0, 0.0)
     return minus(wanted, phi), phi, search

@@ -20,7 +20,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from neural_lander.controller.compiled import compiled
+from neural_lander.controller.compiled import blank_record, compiled
 from neural_lander.controller.errors import InputError
 from neural_lander.controller.files import read_json, sha256_of_file
 from neural_lander.controller.residual import ResidualInput
@@ -97,7 +97,9 @@ class Network:
         text = hashlib.sha256()
         for array in (*self.weights, *self.biases):
             text.update(str(array.shape).encode() + np.ascontiguousarray(array).tobytes())
-        text.update(repr((self.inputs, self.output_scale, self.k_f, self.vehicle, self.frame)).encode())
+        text.update(
+            repr((self.inputs, self.output_scale, self.k_f, self.vehicle, self.frame)).encode()
+        )
         return text.hexdigest()
 
     def features(self, state: ResidualInput) -> Array:
@@ -186,7 +188,9 @@ def load_network(path: Path, vehicle: Vehicle) -> Network:
     else:
         weights_path, json_path = path, path.with_suffix(".json")
     if not weights_path.is_file():
-        raise InputError(f"{weights_path}: no such file; expected a model folder or NAME.safetensors")
+        raise InputError(
+            f"{weights_path}: no such file; expected a model folder or NAME.safetensors"
+        )
     info = read_json(json_path)
     if "weights_sha256" in info and info["weights_sha256"] != sha256_of_file(weights_path):
         raise InputError(
@@ -210,7 +214,9 @@ def load_network(path: Path, vehicle: Vehicle) -> Network:
         weights = tuple(np.asarray(tensors[f"{n}.weight"], np.float64) for n in info["layers"])
         biases = tuple(np.asarray(tensors[f"{n}.bias"], np.float64) for n in info["layers"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"{json_path}: does not describe {weights_path.name} ({error!r})") from error
+        raise InputError(
+            f"{json_path}: does not describe {weights_path.name} ({error!r})"
+        ) from error
     frame = info.get("frame", "world")
     if frame not in ("world", "heading"):
         raise InputError(f"{json_path}: frame is {frame!r}, expected 'world' or 'heading'")
@@ -224,7 +230,9 @@ def _input(entry: dict[str, Any], clamp: dict[str, list[float]]) -> NetworkInput
     if name not in SOURCES or unit not in SOURCES[name][2]:
         raise ValueError(f"input {name!r} in {unit!r} is unknown; expected one of {list(SOURCES)}")
     low, high = clamp.get(name, (-math.inf, math.inf))
-    return NetworkInput(name, unit, float(entry["scale"]), float(entry["offset"]), float(low), float(high))
+    return NetworkInput(
+        name, unit, float(entry["scale"]), float(entry["offset"]), float(low), float(high)
+    )
 
 
 def _check(network: Network, where: Path) -> None:
@@ -271,7 +279,7 @@ RECORD = np.dtype(
 
 def network_record(network: Network | None) -> npt.NDArray[Any]:
     """Return a record array of one network (no layers where there is none): zero force."""
-    record = np.zeros(1, RECORD)
+    record = blank_record(RECORD)
     r = record[0]
     if network is None:
         return record

@@ -193,7 +193,9 @@ def _integrate_jerk(z: float, pieces: list[tuple[float, float]]) -> tuple[Array,
 def plan_through(times: Array, points: Array) -> Plan:
     """Plan quintic pieces from rest to rest through points (n, 3) of x, y, height at ``times`` (n,)."""
     if len(times) - 1 > MAX_PIECES - 1:
-        raise InputError(f"{len(times)} way-points are more than the {MAX_PIECES} that a plan holds")
+        raise InputError(
+            f"{len(times)} way-points are more than the {MAX_PIECES} that a plan holds"
+        )
     coefficients = np.zeros((len(times), 3, DEGREE + 1))
     coefficients[:, :, 0] = points
     duration = np.diff(times)[:, None]
@@ -222,7 +224,11 @@ def store_plan(record: Any, plan: Plan, floor: float) -> None:
     record["pieces"], record["piece"] = n, 0
     record["piece_times"][:n] = plan.times
     record["piece_coefficients"][:n] = plan.coefficients
-    record["decay"], record["descent_start"], record["floor"] = plan.decay, plan.descent_start, floor
+    record["decay"], record["descent_start"], record["floor"] = (
+        plan.decay,
+        plan.descent_start,
+        floor,
+    )
 
 
 @compiled

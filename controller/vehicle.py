@@ -39,7 +39,14 @@ def number(
 ) -> Any:
     """Declare a number of the vehicle file: its key, meaning, shape, and range (open if strict)."""
     return field(
-        metadata={"key": key, "help": help, "shape": shape, "low": low, "high": high, "strict": strict}
+        metadata={
+            "key": key,
+            "help": help,
+            "shape": shape,
+            "low": low,
+            "high": high,
+            "strict": strict,
+        }
     )
 
 
@@ -65,7 +72,10 @@ class Rotors:
     lag: float = number("lag_s", "first-order lag of thrust behind its command", low=0)
     lag_tolerance: float = number("lag_tolerance_s", "the lag is known to +-", low=0, strict=False)
     drag: float = number(
-        "drag_s_m", "sideways rotor drag: force = -drag * thrust * sideways speed", low=0, strict=False
+        "drag_s_m",
+        "sideways rotor drag: force = -drag * thrust * sideways speed",
+        low=0,
+        strict=False,
     )
 
 
@@ -94,7 +104,9 @@ class Noise:
     velocity: float = number("velocity_m_s", "per axis", low=0, strict=False)
     attitude: float = number("attitude_rad", "per axis, as a small rotation", low=0, strict=False)
     rate: float = number("rate_rad_s", "per body axis", low=0, strict=False)
-    rotor_speed: float = number("rotor_speed_share", "share of the speed", low=0, high=1, strict=False)
+    rotor_speed: float = number(
+        "rotor_speed_share", "share of the speed", low=0, high=1, strict=False
+    )
     correlation_time: float = number("correlation_time_s", "of the correlated half", low=0)
 
 
@@ -199,7 +211,9 @@ class Vehicle:
         result: dict[str, Any] = {"name": self.name}
         for path, value, _, _ in self.numbers():
             group, key = path.split(".")
-            result.setdefault(group, {})[key] = value.tolist() if isinstance(value, np.ndarray) else value
+            result.setdefault(group, {})[key] = (
+                value.tolist() if isinstance(value, np.ndarray) else value
+            )
         return result
 
     @cached_property
@@ -234,7 +248,9 @@ def _digest(value: dict[str, Any]) -> str:
 def bundled_vehicles() -> list[str]:
     """Return the names of the vehicles that come with the package."""
     folder = resources.files("neural_lander.controller") / "vehicles"
-    return sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml"))
+    return sorted(
+        f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml")
+    )
 
 
 def load_vehicle(name_or_path: str | Path) -> Vehicle:
@@ -273,7 +289,9 @@ def parse_vehicle(text: str, where: str) -> Vehicle:
         raise InputError(f'{where}: name is missing; expected a line like name = "my-quad"')
     unknown = set(tree) - set(GROUPS)
     if unknown:
-        raise InputError(f"{where}: unknown table [{sorted(unknown)[0]}]; expected {', '.join(GROUPS)}")
+        raise InputError(
+            f"{where}: unknown table [{sorted(unknown)[0]}]; expected {', '.join(GROUPS)}"
+        )
     sources: dict[str, str] = {}
     parts: dict[str, Any] = {"thrust_law": None}
     for group, cls in GROUPS.items():
@@ -295,7 +313,9 @@ def _read_group(group: str, cls: type[T], table: Any, where: str, sources: dict[
     known = {f.metadata["key"] for f in fields(cls)}  # type: ignore[arg-type]
     for key in table:
         if key not in known:
-            raise InputError(f"{where}: {group}.{key} is unknown; expected {', '.join(sorted(known))}")
+            raise InputError(
+                f"{where}: {group}.{key} is unknown; expected {', '.join(sorted(known))}"
+            )
     values: dict[str, Any] = {}
     for f in fields(cls):  # type: ignore[arg-type]
         rule = f.metadata
@@ -304,7 +324,9 @@ def _read_group(group: str, cls: type[T], table: Any, where: str, sources: dict[
         if entry is None:
             raise InputError(f"{where}: {path} is missing ({rule['help']})")
         if not isinstance(entry, dict) or set(entry) != {"value", "source"}:
-            raise InputError(f'{where}: {path} is {entry!r}, expected {{ value = ..., source = "..." }}')
+            raise InputError(
+                f'{where}: {path} is {entry!r}, expected {{ value = ..., source = "..." }}'
+            )
         if not isinstance(entry["source"], str) or not entry["source"].strip():
             raise InputError(f"{where}: {path}.source is empty; say where the number comes from")
         sources[path] = entry["source"]
@@ -313,7 +335,14 @@ def _read_group(group: str, cls: type[T], table: Any, where: str, sources: dict[
 
 
 def _read_number(
-    value: Any, path: str, key: str, help: str, shape: tuple[int, ...], low: float, high: float, strict: bool
+    value: Any,
+    path: str,
+    key: str,
+    help: str,
+    shape: tuple[int, ...],
+    low: float,
+    high: float,
+    strict: bool,
 ) -> float | Array:
     del key
     wanted = f"numbers of shape {shape}" if shape else "a number"
@@ -341,7 +370,9 @@ def _check_physics(vehicle: Vehicle, where: str) -> None:
                 "larger than the sum of the other two"
             )
     if not np.all(np.abs(vehicle.rotors.spins) == 1):
-        raise InputError(f"{where}: rotors.spins is {vehicle.rotors.spins.tolist()}, expected +1 and -1 only")
+        raise InputError(
+            f"{where}: rotors.spins is {vehicle.rotors.spins.tolist()}, expected +1 and -1 only"
+        )
     if vehicle.rotors.thrust_min >= vehicle.rotors.thrust_max:
         raise InputError(
             f"{where}: rotors.thrust_min_n is {vehicle.rotors.thrust_min} N, not below "
@@ -349,7 +380,12 @@ def _check_physics(vehicle: Vehicle, where: str) -> None:
         )
     if vehicle.rotors.lag_tolerance >= vehicle.rotors.lag:
         raise InputError(f"{where}: rotors.lag_tolerance_s must be smaller than rotors.lag_s")
-    if np.linalg.matrix_rank(vehicle.mixing / np.abs(vehicle.mixing).max(axis=1, keepdims=True).clip(1e-12)) < 4:
+    if (
+        np.linalg.matrix_rank(
+            vehicle.mixing / np.abs(vehicle.mixing).max(axis=1, keepdims=True).clip(1e-12)
+        )
+        < 4
+    ):
         raise InputError(
             f"{where}: rotors.positions_m and rotors.spins cannot make thrust and the three torques "
             "independently; a quadrotor has two of each spin, and no three rotors in a line"

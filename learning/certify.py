@@ -149,7 +149,7 @@ def _paper(network: Network, vehicle: Vehicle, info: dict[str, Any]) -> tuple[di
     norm = layer_norm_bound(network)
     slope = float(norm["inputs"].get("collective_thrust", 0.0))
     k_v = vehicle.mass * float(vehicle.gains.velocity.min())
-    rho, error = _number(info.get("paper_rho")), _number(info.get("error_estimate"))
+    rho, error = _number(info.get("paper_rho")), _number(info.get("error_estimate_n"))
     ball = rest = None
     if rho is not None:
         rest = k_v - slope * rho

@@ -1,6 +1,6 @@
 """The residual network while it learns, and its plain weights with an exact norm.
 
-    y = g_n (W_n/|W_n|) relu(... relu(g_1 (W_1/|W_1|) x + b_1) ...) + b_n,     0 < g_k <= c = L^(1/n)
+    y = g_n (W_n/|W_n|) relu(... relu(g_1 (W_1/|W_1|) x + b_1) ...) + b_n,    0 < g_k <= L^(1/n)
 
 |W| is the largest singular value, so the slope of y in x is at most g_1 ... g_n <= L. The gain of
 each layer is learned: the norm is bounded, not pinned to the bound. While learning |W| is
@@ -14,6 +14,7 @@ ICRA 2019, section III-B.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -42,12 +43,17 @@ class BoundedLinear(nn.Module):
     @property
     def weight(self) -> Tensor:
         """Gain times the normalised weights [out, in]."""
-        return self.bound * torch.sigmoid(self.gain_logit) * self.linear.weight
+        gain: Tensor = self.bound * torch.sigmoid(self.gain_logit)
+        normalised = self.linear.weight
+        assert isinstance(normalised, Tensor)
+        return gain * normalised
 
     @property
     def bias(self) -> Tensor:
         """Bias [out]."""
-        return self.linear.bias
+        bias = self.linear.bias
+        assert isinstance(bias, Tensor)
+        return bias
 
     def forward(self, x: Tensor) -> Tensor:
         """Return W x + b for rows x."""
@@ -61,7 +67,7 @@ class ResidualNetwork(nn.Module):
         """Build the network; ``lipschitz`` bounds its slope, ``None`` leaves it free."""
         super().__init__()
         sizes = [n_inputs, *hidden, 3]
-        pairs = list(zip(sizes[:-1], sizes[1:], strict=True))
+        pairs = list(pairwise(sizes))
         layers: list[nn.Module] = []
         for n_in, n_out in pairs:
             if lipschitz is None:
@@ -88,7 +94,7 @@ class PlainWeights:
 
 
 def export(network: ResidualNetwork, lipschitz: float | None) -> PlainWeights:
-    """Return plain weights in float64; the product of their exact norms is at most ``lipschitz``."""
+    """Return plain float64 weights; the product of their exact norms is at most ``lipschitz``."""
     weights, biases = [], []
     with torch.no_grad():
         network.train()  # in this mode reading a weight is one more step of the power iteration

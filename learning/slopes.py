@@ -40,7 +40,7 @@ UNITS = {"height": "N/m", "vertical_speed": "N/(m/s)", "collective_thrust": "N/N
 """Input -> unit of the slope of the force in it."""
 
 AXES = ("x", "y", "z")
-"""Rows of the force, in the world frame."""
+"""Rows of the force, in the network's frame; z is the world's in either."""
 
 METHOD = "CROWN intervals of gates and tangents, box splitting"
 

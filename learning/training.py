@@ -7,8 +7,8 @@ with vectors in the heading frame.
 The offset of a flight (battery, calibration) is a nuisance, and not shipped. The best offsets for
 given network weights are means, so every batch is scored at its own best offsets: fitted in turns
 they would soak up the height at which a flight happened to be flown. Their sum is held at zero, so
-what all flights have in common stays in the network. Adam with large batches, a cosine from the first rate
-to zero, and the weights of the pass that did best on the flights kept apart.
+what all flights have in common stays in the network. Adam with large batches, a cosine from the
+first rate to zero, and the weights of the pass that did best on the flights kept apart.
 
 Source: Shi et al., "Neural Lander", ICRA 2019, section III; the offsets are ours.
 """
@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neural_lander.controller.errors import InputError
-from neural_lander.controller.network import Network
+from neural_lander.controller.network import MAX_LAYERS, MAX_WIDTH, Network
 from neural_lander.controller.vehicle import Vehicle
 from neural_lander.learning.bundle import write_bundle
 from neural_lander.learning.dataset import (
@@ -60,14 +60,15 @@ class TrainingSettings:
     """How a residual network is learned."""
 
     inputs: InputSet = "level"
-    """``level``: height, vertical speed, collective thrust. ``full``: velocity, attitude, rotors."""
+    """``level``: height, vertical speed, thrust. ``full``: height, velocity, attitude, rotors."""
     hidden: tuple[int, ...] = (25, 30, 15)
     """Widths of the hidden layers."""
-    lipschitz: float | None = 1.0
-    """Bound on the slope from dimensionless inputs to force over weight; none leaves it free."""
+    lipschitz: float | None = 0.3
+    """Bound on the slope from dimensionless inputs to force over weight; none (or infinity) leaves
+    it free. Below 1 the learned force always answers a change of thrust with a smaller one."""
     cutoff_hz: float = CUTOFF
     """Corner of the low pass of labels and inputs [Hz]."""
-    epochs: int = 150
+    epochs: int = 100
     """Most passes over the data."""
     patience: int = 50
     """Passes without improvement on the flights kept apart before it stops."""
@@ -88,6 +89,12 @@ class TrainingSettings:
         if bound is not None and not (math.isfinite(bound) and bound > 0):
             raise InputError(
                 f"lipschitz is {bound}, expected a positive number, or none for no bound"
+            )
+        if not 1 <= len(self.hidden) < MAX_LAYERS or not all(
+            1 <= width <= MAX_WIDTH for width in self.hidden
+        ):
+            raise InputError(
+                f"hidden is {self.hidden}, expected 1 to {MAX_LAYERS - 1} layers of 1 to {MAX_WIDTH}"
             )
         for name in ("epochs", "patience", "batch_size"):
             if getattr(self, name) < 1:
@@ -141,7 +148,7 @@ def train(
         "offsets_n": {n: o.tolist() for n, o in zip(names, offsets * vehicle.weight, strict=True)},
         "scores": {"flights": by_flight, "mean": mean},
         "error_estimate_n": mean["rmse_z_5hz_n"],
-        "error_estimate_note": "vertical, on unseen flights behind 5 Hz; an estimate, certifies nothing",
+        "error_estimate_note": "vertical, unseen flights behind 5 Hz; an estimate, certifies nothing",
         "paper_rho": paper_rho(split.train, vehicle),
         "settings": asdict(settings),
     }
@@ -184,7 +191,7 @@ def one_thread_from_seed(seed: int) -> Iterator[None]:
     torch.set_num_threads(1)
     try:
         with torch.random.fork_rng(devices=[]):
-            torch.random.default_generator.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)
             yield
     finally:
         torch.set_num_threads(threads)
@@ -226,7 +233,7 @@ def _fit(
     best, best_epoch, best_state = math.inf, 0, network.state_dict()
     for epoch in range(settings.epochs):
         network.train()
-        for rows in torch.randperm(n, generator=order).to(device).split(settings.batch_size):
+        for rows in torch.split(torch.randperm(n, generator=order).to(device), settings.batch_size):
             optimiser.zero_grad()
             rest = y_learned[rows] - network(x_learned[rows])
             with torch.no_grad():  # at the best offsets the loss does not change with them
@@ -238,7 +245,8 @@ def _fit(
         network.eval()
         with torch.no_grad():
             rest = y_unseen - network(x_unseen)
-            error = torch.mean((rest - _means(rest, flight_unseen, n_unseen)[flight_unseen]) ** 2).item()
+            rest = rest - _means(rest, flight_unseen, n_unseen)[flight_unseen]
+            error = torch.mean(rest**2).item()
         if not math.isfinite(error):
             raise InputError(
                 f"training diverged: the loss is {error} after {epoch + 1} passes at learning_rate "

@@ -42,14 +42,18 @@ def small_network(vehicle: Vehicle) -> Network:
     """Return a network of the usual size with small random weights."""
     rng = np.random.default_rng(0)
     sizes = [3, 25, 30, 15, 3]
-    weights = tuple(rng.normal(0, 0.3 / np.sqrt(n), (m, n)) for n, m in zip(sizes, sizes[1:], strict=False))
+    weights = tuple(
+        rng.normal(0, 0.3 / np.sqrt(n), (m, n)) for n, m in zip(sizes, sizes[1:], strict=False)
+    )
     inputs = (
         NetworkInput("height", "m", 1 / vehicle.rotors.radius, 0.0, 0.0, 1.5),
         NetworkInput("vertical_speed", "m/s", 1 / vehicle.induced_velocity, 0.0, -1.5, 1.5),
         NetworkInput("collective_thrust", "N", 1 / vehicle.weight, -1.0, 0.0, 2 * vehicle.weight),
     )
     biases = tuple(np.zeros(n) for n in sizes[1:])
-    return Network(weights, biases, inputs, 0.05 * vehicle.weight, vehicle.rotors.k_f, vehicle.name, "heading")
+    return Network(
+        weights, biases, inputs, 0.05 * vehicle.weight, vehicle.rotors.k_f, vehicle.name, "heading"
+    )
 
 
 def bare_pybullet(vehicle: Vehicle) -> float:
@@ -81,7 +85,12 @@ def bare_pybullet(vehicle: Vehicle) -> float:
 def landings(vehicle: Vehicle, seeds: range) -> float:
     """Return simulated seconds per wall second of whole landings, their set-up counted."""
     flight = Flight(
-        vehicle, "learned+observer", load_scenario("flat"), "s-curve", "rotor", network=small_network(vehicle)
+        vehicle,
+        "learned+observer",
+        load_scenario("flat"),
+        "s-curve",
+        "rotor",
+        network=small_network(vehicle),
     )
     begun = time.perf_counter()
     simulated = sum(float(fly(flight, seed).log["time"][-1]) for seed in seeds)
@@ -119,7 +128,10 @@ def parts(vehicle: Vehicle) -> dict[str, float]:
 def start_up() -> dict[str, float]:
     """Return seconds until ``--help`` is printed and until the flight step is ready, warm."""
     ready = "from neural_lander.sim.rollout import fly"
-    commands = {"help": ["-m", "neural_lander.scripts.cli", "--help"], "import_rollout": ["-c", ready]}
+    commands = {
+        "help": ["-m", "neural_lander.scripts.cli", "--help"],
+        "import_rollout": ["-c", ready],
+    }
     result = {}
     for name, arguments in commands.items():
         begun = time.perf_counter()
@@ -156,7 +168,9 @@ def measure(repeats: int) -> dict[str, Any]:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--repeats", type=int, default=5)
     args = parser.parse_args()

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from neural_lander.controller.vehicle import Vehicle, load_vehicle
+from neural_lander.controller.vehicle import Gains, Vehicle, load_vehicle
 from neural_lander.sim.rollout import Flight, fly
 from neural_lander.sim.scenario import load_scenario
 
@@ -57,7 +57,8 @@ def main() -> None:
     table = Table("baseline", "gain", "value", "z RMSE mm", "|terminal| mm", "landed %", "score mm")
     jobs = [(c, gain, value) for c, (gain, values) in GRIDS.items() for value in values]
     for controller, gain, value in track(jobs, description="tuning", console=Console(stderr=True)):
-        changed = replace(vehicle, gains=replace(vehicle.gains, **{gain: value}))
+        gains: Gains = replace(vehicle.gains, **{gain: value})  # type: ignore[arg-type]
+        changed = replace(vehicle, gains=gains)
         figures = score(changed, controller, args.aero, range(first, last))
         table.add_row(
             controller,

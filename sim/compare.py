@@ -47,7 +47,10 @@ def compare_runs(runs: Sequence[Path], out: Path) -> dict[str, Any]:
             )
     pictures = draw_comparison(loaded, out / "comparison.png")
     result = {
-        "runs": [summary | {"run": str(folder)} for folder, (_, summary) in zip(runs, loaded, strict=True)],
+        "runs": [
+            summary | {"run": str(folder)}
+            for folder, (_, summary) in zip(runs, loaded, strict=True)
+        ],
         "pictures": [str(path) for path in pictures],
     }
     write_json(out / "comparison.json", result)

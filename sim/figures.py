@@ -114,7 +114,9 @@ def _draw_forces(axes: Axes, runs: Sequence[Run]) -> None:
     t, true = log["time"][before], log["truth_force"][before, 2]
     dots = slice(None, None, max(1, len(t) // 150))
     name = learners[-1][1]["controller"]
-    axes.plot(t[dots], true[dots], ".", color="0.35", markersize=3.5, label=f"true, flown by {name}")
+    axes.plot(
+        t[dots], true[dots], ".", color="0.35", markersize=3.5, label=f"true, flown by {name}"
+    )
     for i, (one, summary) in enumerate(runs):
         name = str(summary["controller"])
         colour, dashes = style_of(name, i)
@@ -126,7 +128,9 @@ def _draw_forces(axes: Axes, runs: Sequence[Run]) -> None:
         if name.startswith("learned"):
             kind = "learned" if name == "learned" else "learned + observed"
         smooth = _running_mean(total, max(1, round(0.05 / float(one["time"][1] - one["time"][0]))))
-        axes.plot(one["time"][until], smooth, color=colour, linestyle=dashes, linewidth=1.3, label=kind)
+        axes.plot(
+            one["time"][until], smooth, color=colour, linestyle=dashes, linewidth=1.3, label=kind
+        )
     axes.legend(loc="upper left", ncols=2, fontsize=7, frameon=False)
 
 

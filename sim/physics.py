@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neural_lander.controller.allocation import Thrusts
-from neural_lander.controller.compiled import compiled
+from neural_lander.controller.compiled import blank_record, compiled
 from neural_lander.controller.errors import InputError
 from neural_lander.controller.network import Network, load_network, network_force
 from neural_lander.controller.rotation import Quaternion, Vector, body_z, cross, dot, rotate
@@ -73,11 +73,9 @@ def load_aerodynamics(name: str, vehicle: Vehicle) -> tuple[int, Network | None]
     return NETWORK, replace(load_network(Path(name), vehicle), frame="heading")
 
 
-def world_record(
-    vehicle: Vehicle, aerodynamics: int, surface: float = 0.0
-) -> npt.NDArray[Any]:
+def world_record(vehicle: Vehicle, aerodynamics: int, surface: float = 0.0) -> npt.NDArray[Any]:
     """Return the world of one vehicle with its rotors at hover thrust."""
-    record = np.zeros(1, RECORD)
+    record = blank_record(RECORD)
     w, r = record[0], vehicle.rotors
     w["mass"], w["inertia"] = vehicle.mass, vehicle.body.inertia
     w["rotors"], w["spins"], w["radius"] = r.positions, r.spins, r.radius

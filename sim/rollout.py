@@ -116,7 +116,10 @@ def run(
     steps = math.ceil(duration / vehicle.timing.period)
     noise = draw_noise(vehicle, steps, rng)
     if is_cold():
-        print("compiling the flight step, once on this machine (about half a minute) ...", file=sys.stderr)
+        print(
+            "compiling the flight step, once on this machine (about half a minute) ...",
+            file=sys.stderr,
+        )
     engine = world_of(vehicle)
     engine.reset(
         (start[0], start[1], start[2] + vehicle.rest_height),
@@ -134,7 +137,13 @@ def _loop(
     world, control, learned, real = records
     log = np.zeros((steps, ROW))
     body, frame = engine.body, engine.frame
-    pose, twist, push, turn, advance = engine.pose, engine.twist, engine.push, engine.turn, engine.advance
+    pose, twist, push, turn, advance = (
+        engine.pose,
+        engine.twist,
+        engine.push,
+        engine.turn,
+        engine.advance,
+    )
     last = steps - 1
     cut_at = contact_at = None
     crash = ""
@@ -144,7 +153,9 @@ def _loop(
     for k in range(steps):
         p, q = pose(body)
         v, omega = twist(body)
-        force, torque, low, phase = step(k, p, q, v, omega, world, control, learned, real, noise, log)
+        force, torque, low, phase = step(
+            k, p, q, v, omega, world, control, learned, real, noise, log
+        )
         push(body, -1, force, p, frame)
         turn(body, -1, torque, frame)
         advance()

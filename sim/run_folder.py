@@ -27,5 +27,7 @@ def read_run(folder: Path) -> tuple[FlightLog, dict[str, Any]]:
         InputError: the folder is no run, or a file in it cannot be used.
     """
     if not (folder / SUMMARY).is_file():
-        raise InputError(f"{folder}: is no run (it has no {SUMMARY}); `neural-lander land` makes one")
+        raise InputError(
+            f"{folder}: is no run (it has no {SUMMARY}); `neural-lander land` makes one"
+        )
     return read_flight_log(folder / FLIGHT), read_json(folder / SUMMARY)

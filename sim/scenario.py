@@ -49,7 +49,9 @@ LIMITS = {
 def bundled_scenarios() -> list[str]:
     """Return the names of the scenarios that come with the package."""
     folder = resources.files("neural_lander.sim") / "scenarios"
-    return sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml"))
+    return sorted(
+        f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml")
+    )
 
 
 def load_scenario(name_or_path: str) -> Scenario:
@@ -86,8 +88,14 @@ def _parse(text: str, where: str) -> Scenario:
             raise InputError(f"{where}: {key} is unknown; expected {', '.join(sorted(known))}")
         if key in LIMITS:
             low, high = LIMITS[key]
-            if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-                raise InputError(f"{where}: {key} is {value!r}, expected a number from {low} to {high}")
+            if (
+                isinstance(value, bool)
+                or not isinstance(value, int | float)
+                or not low <= value <= high
+            ):
+                raise InputError(
+                    f"{where}: {key} is {value!r}, expected a number from {low} to {high}"
+                )
             tree[key] = float(value)
         elif not isinstance(value, str):
             raise InputError(f"{where}: {key} is {value!r}, expected text")

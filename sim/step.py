@@ -15,23 +15,31 @@ from neural_lander.controller.cancellation import (
     STAGE,
     THRUST,
     TOLERANCE,
+    minus,
     refine,
     start,
+    thrust_towards,
     unfinished,
 )
 from neural_lander.controller.compiled import compiled
+from neural_lander.controller.contact import lowest_foot_compiled
 from neural_lander.controller.flight_log import QUANTITIES
 from neural_lander.controller.landing_controller import (
     ORACLE,
     Measurement,
     command,
     control_step,
-    minus,
     thrusts_for,
     wanted_force,
 )
-from neural_lander.controller.rotation import Quaternion, Vector, norm, rotate, rotate_back, small_rotation
-from neural_lander.controller.contact import lowest_foot_compiled
+from neural_lander.controller.rotation import (
+    Quaternion,
+    Vector,
+    norm,
+    rotate,
+    rotate_back,
+    small_rotation,
+)
 from neural_lander.sim.physics import aerodynamic_wrench, delayed, spin_up
 
 LOGGED = [name for name in QUANTITIES if name not in ("specific_force", "battery")]
@@ -79,7 +87,7 @@ def oracle_step(c: Any, w: Any, real: Any, t: float, measured: Measurement) -> T
     phi = (0.0, 0.0, 0.0)
     while unfinished(search):
         phi = oracle_force(w, real, measured, thrusts_for(c, search[THRUST]))
-        search = refine(search, norm(minus(wanted, phi)), TOLERANCE * c.weight)
+        search = refine(search, thrust_towards(wanted, phi), TOLERANCE * c.weight)
     if search[STAGE] == NO_SOLUTION:
         phi = (0.0, 0.0, 0.0)
     return command(c, measured, minus(wanted, phi), phi, search)

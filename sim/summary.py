@@ -75,7 +75,9 @@ def summarise(log: FlightLog, outcome: Outcome, plan: Plan, vehicle: Vehicle) ->
         "cut_in_air": _cut_in_air(log, outcome),
         "landing_time_s": _landing_time(t, height, speed, begin, outcome),
         "touchdown_speed_m_s": None if not contact else float(-velocity[contact - 1, 2]),
-        "contact_speed_max_m_s": None if not contact else float(max(0, -velocity[contact:, 2].min())),
+        "contact_speed_max_m_s": None
+        if not contact
+        else float(max(0, -velocity[contact:, 2].min())),
         "rise_after_contact_m": None
         if not contact
         else float(max(0.0, (height[contact:] - height[contact]).max())),

@@ -19,7 +19,6 @@ from neural_lander.controller.rotation import Quaternion, Vector, rotate_back
 from neural_lander.controller.vehicle import GRAVITY, Vehicle
 
 
-
 def _import_quietly(name: str) -> Any:
     """Import an extension that prints its build time, without that line."""
     libc = ctypes.CDLL(None)

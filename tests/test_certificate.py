@@ -32,7 +32,7 @@ STEEP = 30.0
 """Times the ground effect of ``bundle``: more than the loop of the Intel Aero bears."""
 
 
-def bundle(folder: Path, vehicle, scale: float = 1.0, **changes) -> Path:
+def bundle(folder: Path, vehicle, scale: float = 1.0, bias: float = 0.0, **changes) -> Path:
     """A hand-made model: about 2 N of ground effect that fades over half a metre, times scale."""
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(0)
@@ -40,7 +40,7 @@ def bundle(folder: Path, vehicle, scale: float = 1.0, **changes) -> Path:
     last = scale * np.array([[0.02, 0, 0.01, 0], [0, 0.01, 0, 0.01], [0.1, 0.05, 0.03, 0.1]])
     tensors = {
         "fc1.weight": first,
-        "fc1.bias": np.array([0.5, 0.2, 0.0, 0.3]) + 1e-3 * rng.normal(size=4),
+        "fc1.bias": np.array([0.5, 0.2, 0.0, 0.3]) + 1e-3 * rng.normal(size=4) + bias,
         "fc2.weight": last,
         "fc2.bias": np.zeros(3),
     }
@@ -188,7 +188,7 @@ def test_the_paper_is_reported_and_not_used(tmp_path, intel_aero):
     norms = [np.linalg.norm(tensors[f"fc{i}.weight"], 2) for i in (1, 2)]
     slope = norms[0] * norms[1]  # scaled by 1 / weight at the input, weight at the output
     assert first["lhs"] == pytest.approx(slope)
-    model = bundle(tmp_path / "b", intel_aero, paper_rho=5.0, error_estimate=0.1)
+    model = bundle(tmp_path / "b", intel_aero, paper_rho=5.0, error_estimate_n=0.1)
     ball = certify(model, intel_aero)[0].reported[1]
     expected = 0.1 / (intel_aero.mass * 6 - 5 * slope)
     assert ball["ball_m_s"] == pytest.approx(expected)
@@ -208,7 +208,10 @@ def test_a_network_a_little_too_steep_is_refused_and_told_what_would_pass(tmp_pa
 
 
 def test_slopes_hold_beyond_the_clamps_and_contain_zero(tmp_path, intel_aero):
-    certificate, _ = certify(bundle(tmp_path / "model", intel_aero), intel_aero)
+    """Units that never switch: inside the clamps every slope is one number, and not 0."""
+    certificate, _ = certify(bundle(tmp_path / "model", intel_aero, bias=10.0), intel_aero)
+    vertical = [e for e in certificate.slopes["intervals"] if e["force"] == "z"]
+    assert all(e["upper"] - e["lower"] > 1e-3 for e in vertical)
     for entry in certificate.slopes["intervals"]:
         assert entry["lower"] <= 0 <= entry["upper"]
     assert certificate.slopes["box"]["height"] == [0.0, 1.5]

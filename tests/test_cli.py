@@ -64,7 +64,7 @@ def test_the_help_of_the_program_names_every_verb(run: Callable[..., Said]) -> N
     assert status == 0
     for verb in VERBS:
         assert re.search(rf"^  {verb.split()[0]} ", out, re.MULTILINE)
-    assert not re.search(r"\.\.\.$", out, re.MULTILINE)  # no line of help is cut
+    assert "..." not in out.split("Commands:")[1]  # no line of help is cut
 
 
 def test_help_comes_within_a_second_and_imports_nothing_heavy() -> None:

@@ -1,0 +1,62 @@
+"""Comparing counts every landing, failures too, and draws what it compares."""
+
+from pathlib import Path
+
+import pytest
+
+from neural_lander.controller.errors import InputError
+from neural_lander.controller.vehicle import load_vehicle
+from neural_lander.sim.compare import compare_runs, fly_seeds, summarise_seeds
+from neural_lander.sim.rollout import Flight, fly
+from neural_lander.sim.run_folder import read_run, write_run
+from neural_lander.sim.scenario import load_scenario
+
+AERO, FLAT = load_vehicle("intel-aero"), load_scenario("flat")
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("runs")
+    for name in ("pd", "observer"):
+        write_run(folder / name, fly(Flight(AERO, name, FLAT), 0))
+    return [folder / "pd", folder / "observer"]
+
+
+def test_a_run_survives_the_round_trip(runs):
+    log, summary = read_run(runs[1])
+    again = fly(Flight(AERO, "observer", FLAT), 0)
+    assert (log["truth_position"] == again.log["truth_position"]).all()
+    same = {k: v for k, v in again.summary.items() if k != "real_time_factor"}
+    assert {k: v for k, v in summary.items() if k != "real_time_factor"} == same
+
+
+def test_a_comparison_is_a_picture_a_vector_file_and_a_table(runs, tmp_path):
+    result = compare_runs(runs, tmp_path)
+    assert [row["controller"] for row in result["runs"]] == ["pd", "observer"]
+    for name in ("comparison.png", "comparison.pdf", "comparison.json"):
+        assert (tmp_path / name).stat().st_size > 1000
+    assert (tmp_path / "comparison.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_runs_of_different_kinds_are_not_compared(runs, tmp_path):
+    write_run(tmp_path / "other", fly(Flight(AERO, "observer", FLAT, "exponential"), 0))
+    with pytest.raises(InputError, match="differ in reference"):
+        compare_runs([runs[0], tmp_path / "other"], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_is_no_run_is_named(tmp_path):
+    with pytest.raises(InputError, match="is no run"):
+        compare_runs([tmp_path], tmp_path / "out")
+
+
+def test_failures_and_refusals_are_counted_not_dropped():
+    flights = [Flight(AERO, "pd", FLAT), Flight(AERO, "observer", FLAT), "no certificate"]
+    rows = fly_seeds(flights, ["pd", "observer", "learned"], range(3))
+    table = {row["controller"]: row for row in summarise_seeds(rows)}
+    assert [table[name]["landings"] for name in ("pd", "observer", "learned")] == [3, 3, 3]
+    assert table["pd"]["landed"] == 0
+    assert table["pd"]["touchdown_speed_m_s"] is None
+    assert table["pd"]["terminal_z_error_m"]["n"] == 3
+    assert table["observer"]["landed"] == 3
+    assert table["learned"]["refused"] == 3
