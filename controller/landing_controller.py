@@ -66,6 +66,9 @@ CONTROLLERS = {
 NONE, TEXTBOOK, NETWORK, ORACLE = 0, 1, 2, 3
 """Where the residual force comes from; ORACLE is supplied by the simulator."""
 
+STEADY_RATE = 5.0
+"""Low pass of the observer's force; what it keeps while frozen is free of the noise of one step [1/s]."""
+
 Measurement = tuple[Vector, Quaternion, Vector, Vector, Thrusts, float]
 """Position, attitude, velocity (world), rate (body), rotor thrusts from measured speed, height."""
 
@@ -103,6 +106,7 @@ RECORD = np.dtype(
         ("integral", np.float64, (3,)),
         ("observer_memory", np.float64, (3,)),
         ("observer_force", np.float64, (3,)),
+        ("observer_steady", np.float64, (3,)),
         ("ground_memory", np.float64, (3,)),
         ("ground_force", np.float64),
         ("thrusts", np.float64, (4,)),
@@ -219,7 +223,7 @@ def wanted_force(c: Any, t: float, measured: Measurement, explained: Vector) -> 
         thrust * axis[2] + explained[2] - c.weight,
     )
     momentum = (c.mass * v[0], c.mass * v[1], c.mass * v[2])
-    d = (c.observer_force[0], c.observer_force[1], c.observer_force[2])
+    d = (0.0, 0.0, 0.0)
     if c.started == 0:
         c.started = 1
         for i in range(3):
@@ -228,10 +232,11 @@ def wanted_force(c: Any, t: float, measured: Measurement, explained: Vector) -> 
     foot = lowest_foot_compiled(c.feet, height + c.rest_height, q)
     c.contact = 1.0 if foot < c.foot_margin else 0.0
     if c.observer_rate > 0.0:
+        steady = (c.observer_steady[0], c.observer_steady[1], c.observer_steady[2])
         frozen = c.phase != FLYING or c.contact > 0.0
         d = observe(
             c.observer_memory,
-            d,
+            steady,
             momentum,
             known,
             c.observer_rate,
@@ -239,6 +244,8 @@ def wanted_force(c: Any, t: float, measured: Measurement, explained: Vector) -> 
             c.period,
             frozen,
         )
+        for i in range(3):
+            c.observer_steady[i] += c.period * STEADY_RATE * (d[i] - c.observer_steady[i])
     beyond = (known[0] + d[0], known[1] + d[1], known[2] + d[2])
     unlimited = 10.0 * c.weight
     ground = observe(

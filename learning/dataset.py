@@ -159,8 +159,8 @@ def _split_one(flight: LabelledFlight, share: float, generator: np.random.Genera
     validation = flight.during(Blocks(start, end, apart, 0.0))
     if not (train.smooth.valid.any() and validation.smooth.valid.any()):
         raise InputError(
-            f"{flight.name}: {end - start:.1f} s of one flight are too short to learn from one part "
-            "and judge by another; give at least two flights"
+            f"{flight.name}: {end - start:.1f} s of one flight are too short to learn from one part"
+            " and judge by another; give at least two flights"
         )
     kind = f"blocks {sorted(apart)} of {BLOCKS} in time kept apart, {GUARD} s guard"
     return Split((train,), (validation,), kind)

@@ -19,6 +19,7 @@ Shi et al., "Neural-Swarm", ICRA 2020, and its data.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -36,7 +37,7 @@ Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
 RATE = 100.0
-"""Labels a second; faster logs are averaged over whole rows first, slower ones interpolated [Hz]."""
+"""Labels a second; of faster logs whole rows are averaged, slower ones are interpolated [Hz]."""
 
 CUTOFF = 5.0
 """Corner of the second-order Butterworth low pass, run forwards and backwards [Hz]."""
@@ -114,9 +115,7 @@ def residual_labels(log: FlightLog, vehicle: Vehicle, cutoff_hz: float = CUTOFF)
 
 def smoothed(raw: Labels, cutoff_hz: float = CUTOFF) -> Labels:
     """Return labels and inputs behind the low pass, run by run; run ends become invalid."""
-    columns = (
-        raw.height[:, None], raw.velocity, raw.attitude, raw.rotor_thrust, raw.force
-    )  # fmt: skip
+    columns = (raw.height[:, None], raw.velocity, raw.attitude, raw.rotor_thrust, raw.force)
     low = low_passed(np.concatenate(columns, axis=1), raw.run, cutoff_hz)
     height, velocity, attitude, thrust, force = np.split(low, [1, 4, 8, 12], axis=1)
     attitude /= np.linalg.norm(attitude, axis=1, keepdims=True)
@@ -146,7 +145,7 @@ def low_passed(values: Array, run: npt.NDArray[np.int64], cutoff_hz: float) -> A
 def run_slices(run: npt.NDArray[np.int64]) -> Iterator[slice]:
     """Yield the rows of each run, given the run's number by row (n,)."""
     edges = np.flatnonzero(np.diff(run, prepend=-1, append=-1))
-    for start, stop in zip(edges[:-1], edges[1:], strict=True):
+    for start, stop in pairwise(edges):
         yield slice(int(start), int(stop))
 
 
@@ -178,8 +177,8 @@ def raw_labels(log: FlightLog, vehicle: Vehicle) -> Labels:
             f"no {SHORTEST_RUN} s of the flight are fit for labels: of {len(log)} rows every "
             f"{step * 1e3:.0f} ms a leg may touch on {int(touching.sum())}, motors are off on "
             f"{int((~running).sum())}, {int((np.diff(log['time']) > LONGEST_GAP).sum())} steps are "
-            f"longer than {LONGEST_GAP} s, and forces beyond {LARGEST_FORCE} of weight are dropped; "
-            "log a flight in the air at 50 Hz or faster, with the mass and thrust law of this vehicle"
+            f"longer than {LONGEST_GAP} s, forces beyond {LARGEST_FORCE} of weight are dropped; log a "
+            "flight in the air at 50 Hz or faster, with the mass and thrust law of this vehicle"
         )
     return labels
 

@@ -85,22 +85,23 @@ class TrainingSettings:
 
     def __post_init__(self) -> None:
         """Refuse settings that cannot be meant."""
-        bound = self.lipschitz
-        if bound is not None and not (math.isfinite(bound) and bound > 0):
+        if self.lipschitz == math.inf:
+            object.__setattr__(self, "lipschitz", None)
+        if self.lipschitz is not None and not self.lipschitz > 0:
             raise InputError(
-                f"lipschitz is {bound}, expected a positive number, or none for no bound"
+                f"lipschitz is {self.lipschitz}, expected a positive number, or none for no bound"
             )
         if not 1 <= len(self.hidden) < MAX_LAYERS or not all(
             1 <= width <= MAX_WIDTH for width in self.hidden
         ):
             raise InputError(
-                f"hidden is {self.hidden}, expected 1 to {MAX_LAYERS - 1} layers of 1 to {MAX_WIDTH}"
+                f"hidden is {self.hidden}, expected 1 to {MAX_LAYERS - 1} widths up to {MAX_WIDTH}"
             )
         for name in ("epochs", "patience", "batch_size"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}, expected 1 or more")
-        if not 0 < self.learning_rate < 1:
-            raise InputError(f"learning_rate is {self.learning_rate}, expected between 0 and 1")
+        if not self.learning_rate > 0:
+            raise InputError(f"learning_rate is {self.learning_rate}, expected more than 0")
         if self.device not in ("auto", "cpu", "cuda"):
             raise InputError(f"device is {self.device!r}, expected auto, cpu or cuda")
 
@@ -148,7 +149,7 @@ def train(
         "offsets_n": {n: o.tolist() for n, o in zip(names, offsets * vehicle.weight, strict=True)},
         "scores": {"flights": by_flight, "mean": mean},
         "error_estimate_n": mean["rmse_z_5hz_n"],
-        "error_estimate_note": "vertical, unseen flights behind 5 Hz; an estimate, certifies nothing",
+        "error_estimate_note": "vertical, unseen flights, 5 Hz; an estimate, certifies nothing",
         "paper_rho": paper_rho(split.train, vehicle),
         "settings": asdict(settings),
     }

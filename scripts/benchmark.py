@@ -33,6 +33,7 @@ from neural_lander.sim.scenario import load_scenario
 from neural_lander.sim.sensors import draw_noise
 from neural_lander.sim.step import ROW, step
 from neural_lander.sim.world import pybullet, world_of
+import itertools
 
 SECONDS = 10.0
 """Simulated time of one bare run [s]."""
@@ -43,7 +44,7 @@ def small_network(vehicle: Vehicle) -> Network:
     rng = np.random.default_rng(0)
     sizes = [3, 25, 30, 15, 3]
     weights = tuple(
-        rng.normal(0, 0.3 / np.sqrt(n), (m, n)) for n, m in zip(sizes, sizes[1:], strict=False)
+        rng.normal(0, 0.3 / np.sqrt(n), (m, n)) for n, m in itertools.pairwise(sizes)
     )
     inputs = (
         NetworkInput("height", "m", 1 / vehicle.rotors.radius, 0.0, 0.0, 1.5),

@@ -160,8 +160,9 @@ def show_seeds(controllers: Sequence[dict[str, Any]], out: Report) -> None:
     rows = []
     for entry in controllers:
         figures = [
-            entry[key] and f"{_read(entry[key]['median'], key)} {_read(entry[key]['p95'], key)}"
+            spread and " ".join(str(_read(spread[q]["value"], key)) for q in ("median", "p95"))
             for key in COMPARED
+            for spread in (entry[key],)
         ]
         counts = (entry["landed"], entry["crashed"], entry["cut_in_air"], entry["refused"])
         rows.append((entry["controller"], *(f"{n}/{entry['landings']}" for n in counts), *figures))

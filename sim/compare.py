@@ -16,6 +16,7 @@ from neural_lander.controller.files import write_json
 from neural_lander.sim.figures import draw_comparison
 from neural_lander.sim.rollout import Flight, fly
 from neural_lander.sim.run_folder import read_run
+from neural_lander.sim.statistics import quantile, share
 
 SPREADS = (
     "terminal_z_error_m",
@@ -90,6 +91,7 @@ def summarise_seeds(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             "landings": len(mine),
             "refused": len(mine) - len(flown),
             "landed": sum(row["landed"] for row in flown),
+            "landed_share": share(sum(row["landed"] for row in flown), len(mine)),
             "crashed": sum(row["crashed"] for row in flown),
             "cut_in_air": sum(bool(row["cut_in_air"]) for row in flown),
         }
@@ -98,8 +100,8 @@ def summarise_seeds(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             entry[key] = (
                 {
                     "n": len(values),
-                    "median": float(np.median(values)),
-                    "p95": float(np.quantile(values, 0.95, method="higher")),
+                    "median": quantile(np.array(values), 0.5),
+                    "p95": quantile(np.array(values), 0.95),
                 }
                 if values
                 else None

@@ -80,7 +80,7 @@ class World:
             [pybullet.GEOM_SPHERE] * 4 + [pybullet.GEOM_BOX],
             radii=[foot] * 4 + [0.0],
             halfExtents=[[0.0, 0.0, 0.0]] * 4 + [[float(arm[0]), float(arm[1]), half_height]],
-            collisionFramePositions=[(f + [0, 0, foot]).tolist() for f in v.legs.feet]
+            collisionFramePositions=[np.add(f, (0.0, 0.0, foot)).tolist() for f in v.legs.feet]
             + [[0.0, 0.0, float(v.rotors.positions[:, 2].mean())]],
             **here,
         )

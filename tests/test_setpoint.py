@@ -75,7 +75,7 @@ def test_way_points_are_met_at_rest():
     plan = plan_through(times, points)
     t, p, v, a = follow(plan, floor=0.0)
     for time, point in zip(times, points, strict=True):
-        i = int(round(time / 0.002))
+        i = round(time / 0.002)
         assert_allclose(p[i], point, atol=1e-9)
         assert_allclose(v[i], 0, atol=1e-9)
         assert_allclose(a[i], 0, atol=1e-9)

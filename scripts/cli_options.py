@@ -1,0 +1,51 @@
+"""The options that several verbs share, as typer reads them."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
+VehicleName = Annotated[
+    str,
+    typer.Option(
+        "--vehicle", help="intel-aero, crazyflie, crazyflie-large, or a TOML file.", metavar="V"
+    ),
+]
+Flights = Annotated[
+    list[Path], typer.Argument(help="Flight logs, or folders of them.", metavar="FLIGHTS...")
+]
+Folder = Annotated[Path, typer.Option("--out", help="Folder to write into.", metavar="DIR")]
+Seed = Annotated[int, typer.Option(help="Decides all randomness: same seed, same bytes.", min=0)]
+Aero = Annotated[
+    str,
+    typer.Option(
+        help="The simulator's aerodynamics: rotor, none, or a network NAME.safetensors that plays "
+        "the real vehicle.",
+        metavar="A",
+    ),
+]
+ScenarioName = Annotated[
+    str, typer.Option("--scenario", help="A bundled scenario, or a TOML file.", metavar="S")
+]
+Reference = Annotated[
+    str, typer.Option(help="s-curve, exponential (the paper's) or fastest.", metavar="R")
+]
+Model = Annotated[
+    Path | None,
+    typer.Option("--model", help="Model that a learned controller flies.", metavar="MODEL"),
+]
+CertificateFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--certificate", help="Certificate to take, instead of the model's own.", metavar="FILE"
+    ),
+]
+Uncertified = Annotated[
+    bool,
+    typer.Option(
+        "--uncertified", help="Fly without a certificate; log, summary and picture say so."
+    ),
+]
+
+CONTROLLERS = "pd, pid, textbook, observer, learned, learned+observer, oracle, oracle+observer"
