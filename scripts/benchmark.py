@@ -19,6 +19,8 @@ from typing import Any
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 
+import itertools
+
 import numpy as np
 from rich.console import Console
 from rich.table import Table
@@ -33,7 +35,6 @@ from neural_lander.sim.scenario import load_scenario
 from neural_lander.sim.sensors import draw_noise
 from neural_lander.sim.step import ROW, step
 from neural_lander.sim.world import pybullet, world_of
-import itertools
 
 SECONDS = 10.0
 """Simulated time of one bare run [s]."""
@@ -43,9 +44,7 @@ def small_network(vehicle: Vehicle) -> Network:
     """Return a network of the usual size with small random weights."""
     rng = np.random.default_rng(0)
     sizes = [3, 25, 30, 15, 3]
-    weights = tuple(
-        rng.normal(0, 0.3 / np.sqrt(n), (m, n)) for n, m in itertools.pairwise(sizes)
-    )
+    weights = tuple(rng.normal(0, 0.3 / np.sqrt(n), (m, n)) for n, m in itertools.pairwise(sizes))
     inputs = (
         NetworkInput("height", "m", 1 / vehicle.rotors.radius, 0.0, 0.0, 1.5),
         NetworkInput("vertical_speed", "m/s", 1 / vehicle.induced_velocity, 0.0, -1.5, 1.5),

@@ -4,14 +4,14 @@
 
 For each aerodynamics: collects eight flights of 60 s in that world, trains, certifies `learned` and
 `learned+observer`, then flies all controllers over all seeds with both references, and over a hover
-3 cm above the floor. Prints median / 95 % of the size of each figure, the latter with its exact 95 % interval; --json has
-the intervals of both.
+3 cm above the floor. Prints median / 95 % of
+the size of each figure, the latter with its exact 95 % interval; --json has the intervals of both.
 Seeds of training (--train-seed) and of evaluation are different draws.
 """
 
 import argparse
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +73,9 @@ def learn(settings: Settings, console: Console) -> Path:
         inputs = TrainingSettings(seed=settings.train_seed, inputs=settings.inputs)  # type: ignore[arg-type]
         info = train(flights, settings.vehicle, inputs, model, told)
     mean = info["scores"]["mean"]
-    console.print(f"unseen flights: R2 {mean['r2_z_5hz']:.3f}, RMSE {mean['rmse_z_5hz_n']:.3f} N (5 Hz)")
+    console.print(
+        f"unseen flights: R2 {mean['r2_z_5hz']:.3f}, RMSE {mean['rmse_z_5hz_n']:.3f} N (5 Hz)"
+    )
     if settings.inputs == "level":
         for controller in ("learned", "learned+observer"):
             certificate, _ = certify(model, settings.vehicle, controller)
@@ -88,11 +90,11 @@ def fly_all(settings: Settings, model: Path, console: Console) -> list[dict[str,
     for scenario, reference in CASES:
         flights: list[Flight | str] = []
         for controller in settings.controllers:
-            common = {"reference": reference, "aero": settings.aero}
+            plain = Flight(
+                settings.vehicle, controller, load_scenario(scenario), reference, settings.aero
+            )
             if not controller.startswith("learned"):
-                flights.append(
-                    Flight(settings.vehicle, controller, load_scenario(scenario), **common)
-                )
+                flights.append(plain)
                 continue
             certified = settings.inputs == "level"
             try:
@@ -101,20 +103,13 @@ def fly_all(settings: Settings, model: Path, console: Console) -> list[dict[str,
             except Refused as refusal:
                 flights.append(str(refusal))
                 continue
-            flights.append(
-                Flight(
-                    settings.vehicle,
-                    controller,
-                    load_scenario(scenario),
-                    network=network,
-                    certified=certified,
-                    **common,
-                )
-            )
+            flights.append(replace(plain, network=network, certified=certified))
         with Progress(console=console) as progress:
             task = progress.add_task(f"{scenario}, {reference}", total=1.0)
 
-            def told(done: float, text: str, progress: Progress = progress, task: Any = task) -> None:
+            def told(
+                done: float, text: str, progress: Progress = progress, task: Any = task
+            ) -> None:
                 progress.update(task, completed=done, description=text)
 
             rows = fly_seeds(flights, settings.controllers, settings.seeds, told)
@@ -155,7 +150,9 @@ def _cell(figure: dict[str, Any] | None, scale: float) -> str:
 
 def main() -> None:
     """Run and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--vehicle", default="intel-aero")
     parser.add_argument("--aero", nargs="+", default=["rotor"])
     parser.add_argument("--seeds", default="0:200", help="first:last, the last left out")
@@ -163,7 +160,9 @@ def main() -> None:
     parser.add_argument("--inputs", default="level", choices=("level", "full"))
     parser.add_argument("--controllers", default=",".join(CONTROLLERS))
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--json", action="store_true", help="print one JSON list on standard output")
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON list on standard output"
+    )
     args = parser.parse_args()
     first, last = map(int, args.seeds.split(":"))
     console = Console(stderr=args.json, width=170)

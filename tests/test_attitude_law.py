@@ -55,15 +55,10 @@ def test_a_large_tilt_comes_back():
 
     def motion(_, y):
         rotation = Rotation.from_quat(y[:4] / np.linalg.norm(y[:4]))
-        omega = y[4:]
-        quaternion_rate = 0.5 * np.array(
-            (Rotation.from_quat(y[:4]).as_quat()[3] * omega).tolist() + [0.0]
-        )
-        x = y[:3]
-        quaternion_rate[:3] += 0.5 * np.cross(x, omega)
-        quaternion_rate[3] = -0.5 * x @ omega
+        vector, scalar, omega = y[:3], y[3], y[4:]
+        turning = 0.5 * np.array([*(scalar * omega + np.cross(vector, omega)), -vector @ omega])
         m = torque(rotation, rate=tuple(omega))
-        return [*quaternion_rate, *((m - np.cross(omega, j * omega)) / j)]
+        return [*turning, *((m - np.cross(omega, j * omega)) / j)]
 
     start = Rotation.from_euler("ZX", [0.7, 1.05])
     end = solve_ivp(motion, (0, 1.5), [*start.as_quat(), 0, 0, 0], rtol=1e-6).y[:4, -1]

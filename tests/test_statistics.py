@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from neural_lander.sim.statistics import quantile, share
 
 
