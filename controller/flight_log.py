@@ -2,11 +2,13 @@
 
 World: x east, y north, z up. Body: x forward, y left, z up. Quaternions xyzw turn body vectors
 into world vectors. *Height* is that of the vehicle above standing on the surface below it.
-What was not measured is missing from the table (or null), never invented. Columns named
-``truth_*`` come from a simulator; nothing that learns reads them.
+What was not measured is missing from the table, never invented; ``missing`` in the metadata may
+say why, and who cannot do without asks by ``FlightLog.require``. Columns named ``truth_*`` come
+from a simulator; nothing that learns reads them.
 """
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -52,9 +54,13 @@ QUANTITIES: dict[str, Quantity] = {
     "velocity": Quantity("v_world_{}_m_s", XYZ, True, "estimated velocity"),
     "attitude": Quantity("q_body_to_world_{}", ("x", "y", "z", "w"), True, "estimated attitude"),
     "rate": Quantity("omega_body_{}_rad_s", XYZ, True, "measured body rate"),
-    "rotor_thrust_command": Quantity("rotor_{}_thrust_command_n", ROTORS, True, "commanded thrust"),
-    "height": Quantity("height_m", (), True, "measured height above standing on the surface below"),
-    "contact": Quantity("contact", (), True, "1 where a leg may touch the surface, by measurement"),
+    "rotor_thrust_command": Quantity("rotor_{}_thrust_command_n", ROTORS, help="commanded thrust"),
+    "rotor_command": Quantity(
+        "rotor_{}_command_share", ROTORS, help="command sent to each rotor, 0 to 1 of full"
+    ),
+    "thrust_command": Quantity("thrust_command_n", help="commanded thrust of all rotors together"),
+    "height": Quantity("height_m", help="measured height above standing on the surface below"),
+    "contact": Quantity("contact", help="1 where a leg may touch the surface, by measurement"),
     "rotor_speed": Quantity("rotor_{}_speed_rad_s", ROTORS, False, "measured rotor speed"),
     "specific_force": Quantity("specific_force_world_{}_m_s2", XYZ, False, "accelerometer, turned"),
     "battery": Quantity("battery_v", (), False, "battery voltage"),
@@ -92,7 +98,8 @@ class FlightLog:
 
     ``columns`` maps quantity names of ``QUANTITIES`` to arrays: (n,) for scalars, (n, k) else.
     ``metadata`` holds at least ``vehicle`` (name) and ``source``; simulated flights add
-    ``vehicle_digest, scenario, controller, reference, aero, seed, certified``.
+    ``vehicle_digest, scenario, controller, reference, aero, seed, certified``, imported ones
+    ``missing`` (quantity -> why it is not there).
     """
 
     columns: Mapping[str, Array]
@@ -111,6 +118,22 @@ class FlightLog:
 
     def __contains__(self, quantity: object) -> bool:
         return quantity in self.columns
+
+    def require(self, quantities: Iterable[str], purpose: str) -> None:
+        """Refuse a log without one of ``quantities``, which ``purpose`` cannot do without.
+
+        Raises:
+            InputError: naming the column, what it means, and why it is missing if that is known.
+        """
+        for name in quantities:
+            if name not in self:
+                known = self.metadata.get("missing")
+                why = known.get(name) if isinstance(known, dict) else None
+                quantity = QUANTITIES[name]
+                raise InputError(
+                    f"column {quantity.columns[0]} is missing ({quantity.help}"
+                    f"{f'; {why}' if why else ''}); {purpose} cannot do without it"
+                )
 
     def rows(self, keep: slice | npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> "FlightLog":
         """Return the same flight with the rows ``keep`` alone."""
@@ -137,9 +160,8 @@ def check_columns(columns: Mapping[str, Array], where: str = "flight log") -> No
         shape = (n, len(quantity.components)) if quantity.components else (n,)
         if values.shape != shape:
             raise InputError(f"{where}: {name} has shape {values.shape}, expected {shape}")
-        bad = ~np.isfinite(values.reshape(n, -1))
-        if bad.any():
-            row, component = np.argwhere(bad)[0]
+        if not math.isfinite(values.sum()):  # one NaN or infinity spoils the sum
+            row, component = np.argwhere(~np.isfinite(values.reshape(n, -1)))[0]
             raise InputError(
                 f"{where}: column {quantity.columns[component]}, row {row} is "
                 f"{values.reshape(n, -1)[row, component]}, expected a finite number; cut the flight "

@@ -287,11 +287,17 @@ def _axis_force(c: Any, i: int, p: float, v: float, sp_p: float, sp_v: float, sp
 
 
 @compiled
+def first_guess(c: Any, wanted: Vector) -> float:
+    """Return the thrust [N] that would be right had the residual force not changed since last step."""
+    return thrust_towards(wanted, (c.learned_force[0], c.learned_force[1], c.learned_force[2]))
+
+
+@compiled
 def cancel(
     c: Any, net: Any, measured: Measurement, wanted: Vector
 ) -> tuple[Vector, Vector, Search]:
     """Second third: return F_c, the residual force it counts on [N], and how the search ended."""
-    search = start(norm(wanted), 4 * c.f_min, 4 * c.f_max)
+    search = start(first_guess(c, wanted), 4 * c.f_min, 4 * c.f_max)
     phi = (0.0, 0.0, 0.0)
     while unfinished(search):
         phi = residual_force(c, net, measured, thrusts_for(c, search[THRUST]))
@@ -309,7 +315,7 @@ def command(c: Any, measured: Measurement, force: Vector, phi: Vector, search: S
     z = (force[0] * n, force[1] * n, force[2] * n)
     torque = attitude_torque(c, measured[1], measured[3], z, c.yaw)
     f, saturated = rotor_thrusts(c, thrust, torque)
-    if c.phase == CUT:
+    if c.phase == CUT:  # decided in this very step
         f = (0.0, 0.0, 0.0, 0.0)
     for i in range(4):
         c.thrusts[i] = f[i]
@@ -323,8 +329,18 @@ def command(c: Any, measured: Measurement, force: Vector, phi: Vector, search: S
 
 
 @compiled
+def stay_cut(c: Any) -> Thrusts:
+    """Return no thrust: motors once cut stay cut, and nothing is computed any more."""
+    for i in range(4):
+        c.thrusts[i] = 0.0
+    return (0.0, 0.0, 0.0, 0.0)
+
+
+@compiled
 def control_step(c: Any, net: Any, t: float, measured: Measurement) -> Thrusts:
     """Return the rotor thrusts [N] to command at time t, from a measurement."""
+    if c.phase == CUT:
+        return stay_cut(c)
     explained = residual_force(c, net, measured, measured[4])
     wanted = wanted_force(c, t, measured, explained)
     force, phi, search = cancel(c, net, measured, wanted)

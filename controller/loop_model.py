@@ -15,7 +15,9 @@ that exactly
 
 with a_u1 a secant from T0 to T and the others tangents at T0. nu is at most the noise of the
 command plus (h + L) sup |T0'|. The observer works on samples at most h old, so n is at most its
-measurement noise plus h sup (|(T + phi)'| + |d'|).
+measurement noise plus h sup (|(T + phi)'| + |d'|). A velocity estimate that lags by tau_e is off by
+at most tau_e sup |v'|, over all the time before. Rotors whose *speed* lags by tau have
+tau_eff = tau (1 + sqrt(T_held / T)) / 2 in the place of tau.
 
 The middles of all intervals go into a linear model x' = A x + B q, r = C x + D q with
 x = (z~, v~, delta, d); what is left are channels |q_i(t)| <= sum_j S_ij sup |r_j|.
@@ -74,6 +76,8 @@ class LinearModel:
     """Names of the "states", "channels", "outside" inputs, "seen" signals, and "outputs"."""
     delta: Array
     """S (channels, seen): |q_i(t)| <= sum_j S_ij sup |r_j|."""
+    looks_back: Array
+    """(channels,) The sup is over the last so many seconds; 0: now, inf: all before."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,18 @@ class VerticalLoop:
     """Bound of the residual the solver of the thrust leaves [N]."""
     observer: float = 0.0
     """Bandwidth of the disturbance observer [1/s]; 0: none."""
+    noise_thrust: float = 0.0
+    """Bound of the error of the thrust that the observer gets from rotor speeds, share of it."""
+    estimate_lag: float = 0.0
+    """First-order lag of the velocity estimate behind the velocity [s]."""
+    speed_lags: bool = False
+    """Whether ``lag`` is that of the rotors' speed instead of their thrust."""
+    unequal_rotors: float = 0.0
+    """Bound of sum_i |1/tau_i - 1/tau| |T_held,i - T_i| over the rotors [N/s]; 0: alike."""
+    thrust_limits: Interval = (0.0, math.inf)
+    """Least and greatest collective thrust [N]."""
+    observer_limit: float = math.inf
+    """Greatest disturbance that the observer reports [N]."""
 
     @staticmethod
     def of(vehicle: Vehicle, controller: str) -> "VerticalLoop":
@@ -117,7 +133,17 @@ class VerticalLoop:
             noise_velocity=vehicle.noise.velocity,
             tolerance=TOLERANCE * vehicle.weight,
             observer=vehicle.gains.observer if controller.endswith("+observer") else 0.0,
+            noise_thrust=(1 + vehicle.noise.rotor_speed) ** 2 - 1,
+            thrust_limits=vehicle.thrust_limits,
+            observer_limit=vehicle.gains.observer_limit * vehicle.weight,
         )
+
+    def effective_lag(self, thrust: Interval) -> Interval:
+        """Return the range of the lag of thrust while thrust and command are in ``thrust`` [N]."""
+        if not self.speed_lags:
+            return self.lag
+        ratio = math.sqrt(thrust[1] / max(thrust[0], 1e-9))
+        return self.lag[0] * (1 + 1 / ratio) / 2, self.lag[1] * (1 + ratio) / 2
 
     def command_noise(self, slopes: VerticalSlopes) -> float:
         """Return the bound of |T_c - T0| that noise and the solver cause, nu_n [N]."""
@@ -131,15 +157,31 @@ class VerticalLoop:
             position * self.noise_position + velocity * self.noise_velocity + self.tolerance
         )
 
-    def channels(self, slopes: VerticalSlopes) -> LinearModel:
-        """Return the linear model and its channels; needs 1 + slopes.thrust[0] > 0."""
+    def observer_noise(self, slopes: VerticalSlopes, thrust: float) -> float:
+        """Return the bound of n that noise causes, with thrust at most ``thrust`` [N]."""
+        if not self.observer:
+            return 0.0
+        velocity = self.observer * self.mass + _magnitude(slopes.vertical_speed)
+        measured = (1 + _magnitude(slopes.thrust)) * self.noise_thrust * thrust
+        return (
+            velocity * self.noise_velocity
+            + _magnitude(slopes.height) * self.noise_position
+            + measured
+        )
+
+    def channels(self, slopes: VerticalSlopes, lag: Interval | None = None) -> LinearModel:
+        """Return the linear model and its channels; needs 1 + slopes.thrust[0] > 0.
+
+        ``lag``: of thrust, if it is known better than over all thrusts.
+        """
         m, k_p, k_v, bandwidth = self.mass, self.k_p, self.k_v, self.observer
         a_u, a_u_half = _middle(slopes.thrust)
         b_range = (1 / (1 + slopes.thrust[1]), 1 / (1 + slopes.thrust[0]))
         b, b_half = _middle(b_range)
         b_z, b_z_half = _middle(_product(b_range, slopes.height))
         b_v, b_v_half = _middle(_product(b_range, slopes.vertical_speed))
-        rate, rate_half = _middle((1 / self.lag[1], 1 / self.lag[0]))
+        lag = lag or self.lag
+        rate, rate_half = _middle((1 / lag[1], 1 / lag[0]))
 
         states: tuple[str, ...] = ("height error", "speed error", "thrust error")
         channels: tuple[str, ...] = (
@@ -167,6 +209,10 @@ class VerticalLoop:
             channels += ("observer's sampling",)
             seen += ("disturbance rate",)
             outside += ("observer's noise",)
+        if self.estimate_lag:
+            channels += ("estimator's lag", "estimator's lag in the observer")[
+                : 1 + bool(bandwidth)
+            ]
 
         signals = (*states, *(f"q: {name}" for name in channels), *outside)
         unit = dict(zip(signals, np.eye(len(signals)), strict=True))
@@ -180,6 +226,8 @@ class VerticalLoop:
         d_rate = zero
         if bandwidth:
             n = unit[f"q: {channels[6]}"] + unit["observer's noise"]
+            if self.estimate_lag:
+                n = n + unit["q: estimator's lag in the observer"]
             d_rate = bandwidth * (e - d + n)
         wanted_rate = m * unit["reference jerk"] - k_p * v - k_v * acceleration_error - d_rate
         speed = v + unit["reference speed"]
@@ -189,13 +237,16 @@ class VerticalLoop:
         )
         thrust_rate = b * wanted_rate - b_z * speed - b_v * acceleration + uncertain
         to_command = delta - unit[f"q: {channels[4]}"] - unit["command noise"]
+        if self.estimate_lag:
+            to_command = to_command - unit["q: estimator's lag"]
         delta_rate = -rate * to_command + unit[f"q: {channels[5]}"] - thrust_rate
 
         derivative = np.stack([v, acceleration_error, delta_rate, d_rate][: len(states)])
         outputs = np.stack(
             [delta, wanted_rate, speed, acceleration, thrust_rate, to_command]
             + [d_rate] * bool(bandwidth)
-            + [z, v]
+            + [z, v, -k_p * z - k_v * v - d]
+            + [d] * bool(bandwidth)
         )
         widths = np.zeros((len(channels), len(seen)))
         for row, (column, width) in enumerate(
@@ -210,10 +261,18 @@ class VerticalLoop:
         ):
             widths[row, column] = width
         if bandwidth:
-            widths[6, 5] = self.period * (1 + slopes.thrust[1]) / self.lag[0]
+            widths[6, 5] = self.period * (1 + slopes.thrust[1]) / lag[0]
             widths[6, 2] = self.period * _magnitude(slopes.height)
             widths[6, 3] = self.period * _magnitude(slopes.vertical_speed)
             widths[6, 6] = self.period
+        if self.estimate_lag:
+            widths[channels.index("estimator's lag"), 3] = (
+                self._velocity_gain(slopes) * self.estimate_lag
+            )
+            if bandwidth:
+                widths[-1, 3] = bandwidth * m * self.estimate_lag
+        back = {"hold and latency": self.period + self.latency, "observer's sampling": self.period}
+        back |= dict.fromkeys(("estimator's lag", "estimator's lag in the observer"), math.inf)
         n_x = len(states)
         return LinearModel(
             A=derivative[:, :n_x],
@@ -225,10 +284,17 @@ class VerticalLoop:
                 "channels": channels,
                 "outside": outside,
                 "seen": seen,
-                "outputs": ("height error", "speed error"),
+                "outputs": ("height error", "speed error", "wanted force error")
+                + ("disturbance",) * bool(bandwidth),
             },
             delta=widths,
+            looks_back=np.array([back.get(name, 0.0) for name in channels]),
         )
+
+    def _velocity_gain(self, slopes: VerticalSlopes) -> float:
+        """Return how far the command moves with an error of the velocity estimate [N/(m/s)]."""
+        ends = (self.k_v + slopes.vertical_speed[0], self.k_v + slopes.vertical_speed[1])
+        return (_magnitude(ends) + self.observer * self.mass) / (1 + slopes.thrust[0])
 
 
 def peak_to_peak_gains(

@@ -1,4 +1,4 @@
-"""Reads the micro-SD logs of a Crazyflie (``*.usdlog``) and turns them into flight logs.
+"""Reads the micro-SD logs of a Crazyflie (``*.usdlog``).
 
 A file is little-endian and packed, and its header says what it holds:
 
@@ -8,7 +8,7 @@ A file is little-endian and packed, and its header says what it holds:
     CRC     bitwise not of the CRC-32 of all bytes of that header or block before it (4 bytes)
 
 Values are fixed-point numbers (mm, mrad/s, mV, PWM of 16 bits, a quaternion in 32 bits). A
-``RawLog`` keeps them as they are; a ``FlightLog`` has SI units.
+``RawLog`` keeps them as they are; a ``Recording`` has SI units.
 
 Sources: Bitcraze, Crazyflie firmware (micro-SD deck; ``quatcompress.h``); variables and thrust law
 as in Shi et al., "Neural-Swarm", ICRA 2020.
@@ -25,8 +25,10 @@ import numpy.typing as npt
 
 from neural_lander.controller.contact import lowest_foot
 from neural_lander.controller.errors import InputError
-from neural_lander.controller.flight_log import FlightLog, check_columns
 from neural_lander.controller.vehicle import Vehicle
+from neural_lander.learning.frames import Frames
+from neural_lander.learning.recording import Recording
+from neural_lander.learning.resampling import Kind, Track
 
 Array = npt.NDArray[np.float64]
 
@@ -53,6 +55,9 @@ MILLI = 1000.0
 
 PWM_FULL = 65536.0
 """PWM at full share."""
+
+CLIPPED = 32.767
+"""Specific force at which its 16 bits end [m/s^2]."""
 
 
 @dataclass(frozen=True)
@@ -256,60 +261,41 @@ def elapsed(raw: RawLog, where: str) -> Array:
     return np.concatenate([[0.0], np.cumsum(step) * 1e-6])
 
 
-def forward_in_time(time: Array) -> npt.NDArray[np.bool_]:
-    """Return which rows are later than every row before them (n,)."""
-    latest = np.concatenate([[-np.inf], np.maximum.accumulate(time)[:-1]])
-    return np.asarray(time > latest)
+def recording(raw: RawLog, vehicle: Vehicle, where: str) -> Recording:
+    """Return what a raw log says about a flight of ``vehicle``.
 
-
-def to_flight_log(raw: RawLog, vehicle: Vehicle, source_name: str) -> FlightLog:
-    """Turn a raw log into a flight log of ``vehicle``; ``source_name`` goes into its metadata.
-
-    Thrust commands come from the vehicle's thrust law at the measured battery voltage; a motor
-    without PWM stands. Rows that repeat a time or go back are left out and counted. Rotor speed is
-    not measured and stays absent.
+    Position is that of the markers' origin over the floor; less the height at rest it is the
+    height above standing. Rotor speed is not measured and stays absent.
 
     Raises:
-        InputError: a variable is missing or not finite, fewer than two rows are left, or the
-            vehicle has no thrust law.
+        InputError: a variable is missing or not finite.
     """
-    if vehicle.thrust_law is None:
-        raise InputError(
-            f"{source_name}: holds PWM, and vehicle '{vehicle.name}' has no [thrust_law] to turn "
-            "it into thrust; take the vehicle that flew (crazyflie, crazyflie-large)"
-        )
-    time = elapsed(raw, source_name)
-    keep = forward_in_time(time)
-    m = measurements(raw, source_name)
-    thrust = vehicle.thrust_law.thrust(m.pwm, m.battery)
+    time = elapsed(raw, where)
+    m = measurements(raw, where)
     height = m.position[:, 2] - vehicle.rest_height
-    attitude = m.attitude / np.linalg.norm(m.attitude, axis=-1, keepdims=True)
+    attitude = Frames().attitude(m.attitude)
+    touching = lowest_foot(vehicle, height, attitude) < CONTACT_MARGIN
     columns = {
-        "time": time,
         "position": m.position,
         "velocity": m.velocity,
         "attitude": attitude,
         "rate": m.rate,
-        "rotor_thrust_command": np.where(m.pwm > 0, np.maximum(thrust, 0), 0),
+        "rotor_command": m.pwm,
         "height": height,
-        "contact": (lowest_foot(vehicle, height, attitude) < CONTACT_MARGIN).astype(np.float64),
+        "contact": touching.astype(np.float64),
         "specific_force": m.specific_force,
         "battery": m.battery,
         **_setpoints(raw),
     }
-    columns = {name: values[keep] for name, values in columns.items()}
-    check_columns(columns, source_name)
-    metadata = {
-        "vehicle": vehicle.name,
-        "vehicle_digest": vehicle.digest,
-        "source": source_name,
-        "format": "crazyflie",
-        "frame": "world x, y, z up; position of the markers' origin; time from the first row",
-        "rest_height_m": vehicle.rest_height,
-        "dropped_rows": int((~keep).sum()),
-        "dropped": list(raw.dropped),
-    }
-    return FlightLog(columns, metadata)
+    kinds: dict[str, Kind] = {"attitude": "attitude", "contact": "state"}
+    return Recording(
+        format="crazyflie",
+        frame="world x, y, z up; position of the markers' origin; time from the first row",
+        tracks={k: Track(time, v, kinds.get(k, "number")) for k, v in columns.items()},
+        missing={"rotor_speed": "a Crazyflie does not measure it"},
+        dropped=raw.dropped,
+        clipped=int((np.abs(m.specific_force) >= CLIPPED).any(axis=1).sum()),
+    )
 
 
 def _setpoints(raw: RawLog) -> dict[str, Array]:

@@ -158,6 +158,7 @@ def raw_labels(log: FlightLog, vehicle: Vehicle) -> Labels:
     name = log.metadata.get("vehicle", vehicle.name)
     if name != vehicle.name:
         raise InputError(f"the flight is of vehicle {name!r}, not of {vehicle.name!r}")
+    log.require(("rotor_thrust_command", "height", "contact"), "a label of the residual force")
     thrust = rotor_thrust(log, vehicle)
     touching = (log["contact"] > 0.5) | may_touch(vehicle, log["height"], log["attitude"])
     running = log["rotor_thrust_command"].sum(axis=1) > MOTORS_OFF * vehicle.weight

@@ -27,6 +27,7 @@ from neural_lander.scripts.cli_options import (
     CONTROLLERS,
     Aero,
     CertificateFile,
+    Engine,
     Flights,
     Folder,
     Json,
@@ -239,14 +240,14 @@ def train(
             help="Bound on the slope, dimensionless inputs to force over weight; 0: no bound.",
             metavar="L",
         ),
-    ] = 1.0,
+    ] = 0.3,
     inputs: Annotated[
         Literal["level", "full"],
         typer.Option(
             help="level: height, vertical speed, thrust. full: velocity, attitude, rotor speeds."
         ),
     ] = "level",
-    epochs: Annotated[int, typer.Option(help="Most passes over the data.", metavar="N")] = 150,
+    epochs: Annotated[int, typer.Option(help="Most passes over the data.", metavar="N")] = 100,
     device: Annotated[
         Literal["auto", "cpu", "cuda"], typer.Option(help="auto takes CUDA where present.")
     ] = "auto",
@@ -348,6 +349,7 @@ def land(
     seed: Seed = 0,
     certificate: CertificateFile = None,
     uncertified: Uncertified = False,
+    engine: Engine = "pybullet",
     as_json: Json = False,
 ) -> None:
     """Fly one landing in simulation.
@@ -359,7 +361,9 @@ def land(
     from neural_lander.sim.run_folder import write_run
 
     with report(as_json) as tell:
-        options = FlightOptions(vehicle, scenario, reference, aero, model, certificate, uncertified)
+        options = FlightOptions(
+            vehicle, scenario, reference, aero, model, certificate, uncertified, engine
+        )
         landing = fly(flight_of(options, controller), seed)
         paths = write_run(out, landing)
         tell.result = landing.summary
@@ -390,6 +394,7 @@ def compare(
     aero: Aero = "rotor",
     certificate: CertificateFile = None,
     uncertified: Uncertified = False,
+    engine: Engine = "hybrid",
     as_json: Json = False,
 ) -> None:
     """Draw runs together, or tabulate seeds."""
@@ -399,7 +404,7 @@ def compare(
         if controllers:
             names, numbers = controllers_of(controllers), seeds_of(seeds)
             options = FlightOptions(
-                vehicle, scenario, reference, aero, model, certificate, uncertified
+                vehicle, scenario, reference, aero, model, certificate, uncertified, engine
             )
             with progress_bar("compare") as progress:
                 tell.result = compare_over_seeds(options, names, numbers, out, progress)

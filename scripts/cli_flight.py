@@ -42,6 +42,7 @@ class FlightOptions:
     model: Path | None = None
     certificate: Path | None = None
     uncertified: bool = False
+    engine: str = "pybullet"
 
 
 def is_learned(controller: str) -> bool:
@@ -80,6 +81,7 @@ def flight_of(options: FlightOptions, controller: str) -> "Flight":
         scenario=load_scenario(options.scenario),
         reference=options.reference,
         aero=options.aero,
+        engine=options.engine,
         network=network,
         certified=certified,
     )

@@ -93,8 +93,8 @@ def _flights(
 def _flight(path: Path, log: FlightLog) -> dict[str, Any]:
     import numpy as np
 
-    time, height = log["time"], log["height"]
-    thrust = log["rotor_thrust_command"].sum(axis=-1)
+    time, height, contact = log["time"], log.columns.get("height"), log.columns.get("contact")
+    command = log.columns.get("rotor_thrust_command")  # null below: a log need not have these three
     return {
         "flight": path.stem,
         "vehicle": log.metadata.get("vehicle"),
@@ -105,11 +105,11 @@ def _flight(path: Path, log: FlightLog) -> dict[str, Any]:
         "rows": len(log),
         "seconds": float(time[-1] - time[0]),
         "rate_hz": float(1 / np.median(np.diff(time))),
-        "height_min_m": float(height.min()),
-        "height_max_m": float(height.max()),
+        "height_min_m": None if height is None else float(height.min()),
+        "height_max_m": None if height is None else float(height.max()),
         "speed_max_m_s": float(np.linalg.norm(log["velocity"], axis=-1).max()),
-        "thrust_median_n": float(np.median(thrust)),
-        "contact_share": float((log["contact"] > 0).mean()),
+        "thrust_median_n": None if command is None else float(np.median(command.sum(axis=-1))),
+        "contact_share": None if contact is None else float((contact > 0).mean()),
         "rotor_speed_measured": "rotor_speed" in log,
     }
 

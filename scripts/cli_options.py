@@ -1,7 +1,7 @@
 """The options that several verbs share, as typer reads them."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -28,9 +28,7 @@ Aero = Annotated[
 ScenarioName = Annotated[
     str, typer.Option("--scenario", help="A bundled scenario, or a TOML file.", metavar="S")
 ]
-Reference = Annotated[
-    str, typer.Option(help="s-curve, exponential (the paper's) or fastest.", metavar="R")
-]
+Reference = Annotated[str, typer.Option(help="s-curve, or exponential (the paper's).", metavar="R")]
 Model = Annotated[
     Path | None,
     typer.Option("--model", help="Model that a learned controller flies.", metavar="MODEL"),
@@ -46,6 +44,11 @@ Uncertified = Annotated[
     typer.Option(
         "--uncertified", help="Fly without a certificate; log, summary and picture say so."
     ),
+]
+
+Engine = Annotated[
+    Literal["pybullet", "hybrid"],
+    typer.Option(help="hybrid: compiled free flight, PyBullet near the ground; the same figures."),
 ]
 
 CONTROLLERS = "pd, pid, textbook, observer, learned, learned+observer, oracle, oracle+observer"

@@ -25,6 +25,8 @@ from neural_lander.controller.rotation import Quaternion, Vector, body_z, cross,
 from neural_lander.controller.vehicle import MAX_LATENCY_STEPS, Vehicle
 from neural_lander.sim.ground_effect import ground_effect_gain
 
+Array = npt.NDArray[np.float64]
+
 NO_AERODYNAMICS, ROTOR, NETWORK = 0, 1, 2
 
 RECORD = np.dtype(
@@ -40,7 +42,7 @@ RECORD = np.dtype(
         ("follow", np.float64),
         ("f_min", np.float64),
         ("f_max", np.float64),
-        ("feet", np.float64, (4, 3)),
+        ("hull", np.float64, (12, 3)),
         ("rest_height", np.float64),
         ("surface", np.float64),
         ("aerodynamics", np.int64),
@@ -82,13 +84,39 @@ def world_record(vehicle: Vehicle, aerodynamics: int, surface: float = 0.0) -> n
     w["drag_torque"], w["drag"], w["k_f"] = r.drag_torque, r.drag, r.k_f
     w["follow"] = 1 - math.exp(-vehicle.timing.period / r.lag)
     w["f_min"], w["f_max"] = r.thrust_min, r.thrust_max
-    w["feet"], w["rest_height"] = vehicle.legs.feet, vehicle.rest_height
+    w["hull"], w["rest_height"] = hull_points(vehicle), vehicle.rest_height
     w["surface"], w["aerodynamics"] = surface, aerodynamics
     w["period"] = vehicle.timing.period
     w["latency"] = round(vehicle.timing.latency / vehicle.timing.period)
     hover = np.linalg.solve(vehicle.mixing, np.array([vehicle.weight, 0, 0, 0]))
     w["thrusts"], w["pipeline"] = hover, hover
     return record
+
+
+def body_box(vehicle: Vehicle) -> tuple[Array, Array]:
+    """Return centre and half extents (3,) of the box that stands for arms and body [m]."""
+    positions = vehicle.rotors.positions
+    half = np.abs(positions).max(axis=0) + 0.5 * vehicle.rotors.radius
+    centre = np.array([0.0, 0.0, positions[:, 2].mean()])
+    return centre, np.array([half[0], half[1], 0.2 * vehicle.rest_height])
+
+
+def hull_points(vehicle: Vehicle) -> Array:
+    """Return the points (12, 3) of the body frame that can touch first: feet, corners of the box."""
+    centre, half = body_box(vehicle)
+    signs = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)])
+    return np.concatenate([vehicle.legs.feet, centre + signs * half])
+
+
+@compiled
+def clearance(w: Any, p: Vector, q: Quaternion) -> float:
+    """Return the height of the lowest point of the vehicle over the surface [m]."""
+    x, y, z, s = q
+    ax, ay, az = 2 * (x * z - s * y), 2 * (y * z + s * x), 1 - 2 * (x * x + y * y)
+    low = 1e9
+    for i in range(12):
+        low = min(low, ax * w.hull[i, 0] + ay * w.hull[i, 1] + az * w.hull[i, 2])
+    return float(p[2] + low - w.surface)
 
 
 @compiled

@@ -15,26 +15,39 @@ from neural_lander.controller.errors import InputError
 from neural_lander.controller.flight_log import QUANTITIES, FlightLog
 from neural_lander.controller.landing_controller import NETWORK, controller_record
 from neural_lander.controller.network import Network, network_record
+from neural_lander.controller.rotation import Quaternion, Vector
 from neural_lander.controller.setpoint import Plan, plan_descent
 from neural_lander.controller.touchdown import CUT
 from neural_lander.controller.vehicle import Vehicle
 from neural_lander.sim.physics import load_aerodynamics, world_record
 from neural_lander.sim.scenario import Scenario
 from neural_lander.sim.sensors import draw_noise
-from neural_lander.sim.step import LOGGED, ROW, step
+from neural_lander.sim.step import LOGGED, ROW, fly_freely, step
 from neural_lander.sim.summary import Outcome, summarise
 from neural_lander.sim.world import World, world_of
 
 Array = npt.NDArray[np.float64]
+Record = npt.NDArray[Any]
+Records = tuple[Record, Record, Record, Record]
+"""World, controller, learned network, network that plays the vehicle."""
+Start = tuple[Vector, Quaternion, Vector, Vector]
+"""Position, attitude, velocity, rate of the body, all in the world frame."""
 
-CONTACT_LOOK = 0.02
-"""Contact is asked for when the lowest foot is closer to the surface than this [m]."""
+ENGINES = ("pybullet", "hybrid")
+"""Names that ``land --engine`` takes."""
+
+NEAR = 0.02
+"""Nothing can touch while every point of the vehicle is farther from the surface than this [m].
+
+Bullet's first contact points appear 3 mm before the touch; a step at 5 m/s is 10 mm."""
+STANDING = math.cos(math.radians(20))
+"""Tilted less than this the legs touch a floor before anything else can."""
 CRASH_TILT = math.radians(60)
 """[rad]"""
 CRASH_SPEED = 1.0
 """First contact of the legs faster than this is a crash [m/s]."""
-AFTER_CUT = 1.2
-"""How long a landed vehicle is watched [s]."""
+AFTER_CUT = 0.4
+"""How long a vehicle is watched after its motors were cut: ten motor lags [s]."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +63,8 @@ class Flight:
     """C of the exponential reference [1/s]."""
     network: Network | None = None
     """The learned residual model, for ``learned`` controllers."""
+    engine: str = "pybullet"
+    """``pybullet`` for everything, or ``hybrid``: compiled free flight, PyBullet near the ground."""
     certified: bool | None = None
     """Whether a certificate fits; None where the controller learned nothing."""
 
@@ -108,6 +123,8 @@ def run(
     Ends after ``duration`` [s], ``AFTER_CUT`` after the motors were cut, or at a crash.
     """
     vehicle = flight.vehicle
+    if flight.engine not in ENGINES:
+        raise InputError(f"engine '{flight.engine}' is unknown; take one of {', '.join(ENGINES)}")
     aerodynamics, real = load_aerodynamics(flight.aero, vehicle)
     control = controller_record(vehicle, flight.controller, plan, yaw, lands=lands)
     if control[0]["residual"] == NETWORK and flight.network is None:
@@ -120,22 +137,28 @@ def run(
             "compiling the flight step, once on this machine (about half a minute) ...",
             file=sys.stderr,
         )
-    engine = world_of(vehicle)
-    engine.reset(
-        (start[0], start[1], start[2] + vehicle.rest_height),
-        (0.0, 0.0, math.sin(yaw / 2), math.cos(yaw / 2)),
-        velocity,
-    )
     records = (world, control, network_record(flight.network), network_record(real))
-    return _loop(engine, records, noise, steps)
+    at = (start[0], start[1], start[2] + vehicle.rest_height)
+    turned = (0.0, 0.0, math.sin(yaw / 2), math.cos(yaw / 2))
+    begin = (at, turned, velocity, (0.0, 0.0, 0.0))
+    return _loop(world_of(vehicle), records, noise, steps, begin, flight.engine == "hybrid")
 
 
 def _loop(
-    engine: World, records: tuple[Any, Any, Any, Any], noise: Array, steps: int
+    engine: World, records: Records, noise: Array, steps: int, start: Start, hybrid: bool
 ) -> tuple[Array, Outcome]:
     """Step until the flight is over; everything per step is local, for speed."""
     world, control, learned, real = records
     log = np.zeros((steps, ROW))
+    upright = math.cos(CRASH_TILT)
+    first = 0
+    if hybrid:
+        first, p, q, v, omega = fly_freely(
+            0, steps - 1, *start, *records, noise, log, NEAR, upright
+        )
+        start = (p, q, v, omega)
+    engine.reset(*start)
+    engine.feel_ground(False)
     body, frame = engine.body, engine.frame
     pose, twist, push, turn, advance = (
         engine.pose,
@@ -144,35 +167,38 @@ def _loop(
         engine.turn,
         engine.advance,
     )
+    contact_force = engine.contact_force
     last = steps - 1
     cut_at = contact_at = None
+    near = False
     crash = ""
-    period = float(world[0]["period"])
-    cosine = math.cos(CRASH_TILT)
-    k = 0
-    for k in range(steps):
+    k = first
+    for k in range(first, steps):
         p, q = pose(body)
         v, omega = twist(body)
         force, torque, low, phase = step(
             k, p, q, v, omega, world, control, learned, real, noise, log
         )
+        if not near and low < NEAR:
+            near = True
+            engine.feel_ground(True)
         push(body, -1, force, p, frame)
         turn(body, -1, torque, frame)
         advance()
-        if low < CONTACT_LOOK:
-            touching, other = engine.contact_force(p, q)
-            log[k, -1] = touching
+        up = 1 - 2 * (q[0] * q[0] + q[1] * q[1])
+        if low < NEAR:
+            touching = log[k, -1] = contact_force()
             if touching > 0.0 and contact_at is None:
                 contact_at = k
                 if v[2] < -CRASH_SPEED:
                     crash = f"first contact at {-v[2]:.2f} m/s"
-            if other:
+            if touching > 0.0 and up < STANDING and engine.touches_with_body(p, q):
                 crash = crash or "contact by something else than the legs"
-        if 1 - 2 * (q[0] * q[0] + q[1] * q[1]) < cosine:
+        if up < upright:
             crash = crash or "tilt over 60 degrees"
         if phase == CUT and cut_at is None:
             cut_at = k
-            last = min(last, k + round(AFTER_CUT / period))
+            last = min(last, k + round(AFTER_CUT / engine.vehicle.timing.period))
         if crash or k >= last:
             break
     return log[: k + 1], Outcome(contact_at, cut_at, crash)
@@ -184,7 +210,7 @@ def flight_log(rows: Array, flight: Flight, seed: int, **metadata: Any) -> Fligh
     i = 0
     for name in LOGGED:
         n = len(QUANTITIES[name].components)
-        columns[name] = np.ascontiguousarray(rows[:, i] if n == 0 else rows[:, i : i + n])
+        columns[name] = rows[:, i] if n == 0 else rows[:, i : i + n]
         i += max(n, 1)
     return FlightLog(
         columns,

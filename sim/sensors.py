@@ -5,9 +5,12 @@
 so |noise| <= b at every step, which is what a certificate counts on.
 """
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
+from neural_lander.controller.compiled import compiled
 from neural_lander.controller.vehicle import Vehicle
 
 Array = npt.NDArray[np.float64]
@@ -25,12 +28,19 @@ def noise_bounds(vehicle: Vehicle) -> Array:
 def draw_noise(vehicle: Vehicle, steps: int, rng: np.random.Generator) -> Array:
     """Return noise (steps, 16), every entry within ``noise_bounds``."""
     spacing = vehicle.noise.correlation_time / vehicle.timing.period
-    knots = int(steps / spacing) + 3
-    white = rng.uniform(-1, 1, (steps, CHANNELS))
-    values = rng.uniform(-1, 1, (knots, CHANNELS))
-    place = np.arange(steps)[:, None] / spacing + rng.uniform(0, 1, CHANNELS)
-    left = place.astype(np.int64)
-    share = place - left
-    columns = np.arange(CHANNELS)
-    slow = (1 - share) * values[left, columns] + share * values[left + 1, columns]
-    return np.ascontiguousarray(0.5 * (white + slow) * noise_bounds(vehicle))
+    knots = rng.uniform(-1, 1, (int(steps / spacing) + 3, CHANNELS))
+    noise = rng.uniform(-1, 1, (steps, CHANNELS))
+    add_lines(noise, knots, rng.uniform(0, 1, CHANNELS), spacing, noise_bounds(vehicle))
+    return noise
+
+
+@compiled
+def add_lines(noise: Any, knots: Any, phase: Any, spacing: float, bounds: Any) -> None:
+    """Turn white numbers in [-1, 1] into half white, half lines through knots, times the bounds."""
+    for k in range(noise.shape[0]):
+        for i in range(noise.shape[1]):
+            place = k / spacing + phase[i]
+            left = int(place)
+            share = place - left
+            line = (1 - share) * knots[left, i] + share * knots[left + 1, i]
+            noise[k, i] = 0.5 * (noise[k, i] + line) * bounds[i]

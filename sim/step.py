@@ -22,28 +22,57 @@ from neural_lander.controller.cancellation import (
     unfinished,
 )
 from neural_lander.controller.compiled import compiled
-from neural_lander.controller.contact import lowest_foot_compiled
 from neural_lander.controller.flight_log import QUANTITIES
 from neural_lander.controller.landing_controller import (
     ORACLE,
     Measurement,
     command,
     control_step,
+    first_guess,
+    stay_cut,
     thrusts_for,
     wanted_force,
 )
 from neural_lander.controller.rotation import (
     Quaternion,
     Vector,
-    norm,
     rotate,
     rotate_back,
     small_rotation,
 )
-from neural_lander.sim.physics import aerodynamic_wrench, delayed, spin_up
+from neural_lander.controller.touchdown import CUT
+from neural_lander.sim.physics import aerodynamic_wrench, clearance, delayed, spin_up
+from neural_lander.sim.rigid_body import fall_freely
 
-LOGGED = [name for name in QUANTITIES if name not in ("specific_force", "battery")]
-"""Quantities of the flight log that a simulated flight has, in the order of a row."""
+LOGGED = (
+    "time",
+    "position",
+    "velocity",
+    "attitude",
+    "rate",
+    "rotor_thrust_command",
+    "height",
+    "contact",
+    "rotor_speed",
+    "setpoint_position",
+    "setpoint_velocity",
+    "reference_height",
+    "learned_force",
+    "observer_force",
+    "solver_iterations",
+    "solver_residual",
+    "solver_ok",
+    "phase",
+    "truth_position",
+    "truth_velocity",
+    "truth_attitude",
+    "truth_rate",
+    "truth_height",
+    "truth_force",
+    "truth_rotor_thrust",
+    "truth_contact_force",
+)
+"""Quantities of the flight log that a simulated flight has, in the order of a row (``write_row``)."""
 
 ROW = sum(max(len(QUANTITIES[name].components), 1) for name in LOGGED)
 """Numbers in a row of the log."""
@@ -81,9 +110,11 @@ def oracle_force(w: Any, real: Any, measured: Measurement, f: Thrusts) -> Vector
 @compiled
 def oracle_step(c: Any, w: Any, real: Any, t: float, measured: Measurement) -> Thrusts:
     """The controller's step with the world's own force in place of a residual model."""
+    if c.phase == CUT:
+        return stay_cut(c)
     explained = oracle_force(w, real, measured, measured[4])
     wanted = wanted_force(c, t, measured, explained)
-    search = start(norm(wanted), 4 * c.f_min, 4 * c.f_max)
+    search = start(first_guess(c, wanted), 4 * c.f_min, 4 * c.f_max)
     phi = (0.0, 0.0, 0.0)
     while unfinished(search):
         phi = oracle_force(w, real, measured, thrusts_for(c, search[THRUST]))
@@ -107,13 +138,15 @@ def step(
     noise: Any,
     log: Any,
 ) -> tuple[Vector, Vector, float, int]:
-    """Return force [N] and torque [N m] on the body in the world frame, foot clearance [m], phase.
+    """Return force [N] and torque [N m] on the body in the world frame, clearance [m], phase.
 
     ``k`` counts steps; pose and twist are the true ones; ``world, control, learned, real`` are
     records; ``noise`` (steps, 16) and ``log`` (steps, ROW) belong to the flight.
     """
     w, c, net, truth = world[0], control[0], learned[0], real[0]
     t = k * w.period
+    if q[3] < 0.0:  # q and -q are one attitude; the engine turns it over as it likes
+        q = (-q[0], -q[1], -q[2], -q[3])
     measured = measure(w, p, q, v, omega, noise[k])
     if c.residual == ORACLE:
         commanded = oracle_step(c, w, truth, t, measured)
@@ -122,8 +155,39 @@ def step(
     f = spin_up(w, delayed(w, k, commanded))
     force, torque, residual = aerodynamic_wrench(w, truth, p, q, v, omega, f)
     write_row(log[k], t, w, c, p, q, v, omega, measured, commanded, residual, f)
-    low = lowest_foot_compiled(w.feet, p[2] - w.surface, q)
-    return force, torque, low, c.phase
+    return force, torque, clearance(w, p, q), c.phase
+
+
+@compiled
+def fly_freely(
+    k: int,
+    last: int,
+    p: Vector,
+    q: Quaternion,
+    v: Vector,
+    omega: Vector,
+    world: Any,
+    control: Any,
+    learned: Any,
+    real: Any,
+    noise: Any,
+    log: Any,
+    near: float,
+    upright: float,
+) -> tuple[int, Vector, Quaternion, Vector, Vector]:
+    """Step from k on in compiled code alone; return the first step that wants the engine.
+
+    Ends before step ``last``, when the vehicle comes closer than ``near`` [m] to the surface, or
+    tilts so that the cosine is below ``upright``; pose and twist are those at the step returned.
+    """
+    w = world[0]
+    while k < last and clearance(w, p, q) >= near:
+        if 1 - 2 * (q[0] * q[0] + q[1] * q[1]) < upright:
+            break
+        force, torque, _, _ = step(k, p, q, v, omega, world, control, learned, real, noise, log)
+        p, q, v, omega = fall_freely(w, p, q, v, omega, force, torque)
+        k += 1
+    return k, p, q, v, omega
 
 
 @compiled

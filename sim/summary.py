@@ -4,6 +4,7 @@
     landing time   = from the start of the descent to the first moment after which the height stays
                      below 10 mm and the speed below 0.1 m/s
     touchdown speed = downward speed of the reference point one control step before first contact
+    final height   = mean over the last second, of a vehicle that cut its motors since then
 
 What does not apply is None, never 0.
 """
@@ -47,9 +48,10 @@ def summarise(log: FlightLog, outcome: Outcome, plan: Plan, vehicle: Vehicle) ->
     until = contact if contact is not None else len(t)
     error = height - np.maximum(log["reference_height"], 0.0)
     period = float(t[1] - t[0])
-    descent = slice(begin, max(until, begin + 1))
+    descent = slice(begin, until)
+    descended = until > begin
     half = slice(max(begin, until - round(0.5 / period)), until)
-    last = slice(len(t) - round(1.0 / period), len(t))
+    last = slice(max(0, len(t) - round(1.0 / period), outcome.cut_at or 0), len(t))
     landed = bool(
         outcome.cut_at is not None
         and not outcome.crash
@@ -81,13 +83,13 @@ def summarise(log: FlightLog, outcome: Outcome, plan: Plan, vehicle: Vehicle) ->
         "rise_after_contact_m": None
         if not contact
         else float(max(0.0, (height[contact:] - height[contact]).max())),
-        "terminal_z_error_m": float(error[half].mean()) if until > begin else None,
+        "terminal_z_error_m": float(error[half].mean()) if descended else None,
         "final_height_m": float(height[last].mean()),
-        "z_rmse_m": float(np.sqrt((error[descent] ** 2).mean())),
-        "z_max_error_m": float(np.abs(error[descent]).max()),
+        "z_rmse_m": float(np.sqrt((error[descent] ** 2).mean())) if descended else None,
+        "z_max_error_m": float(np.abs(error[descent]).max()) if descended else None,
         "force_rmse_low_n": _force_rmse_low(log, slice(begin, until)),
         "xy_end_m": float(xy[-1]),
-        "xy_max_m": float(xy[descent].max()),
+        "xy_max_m": float(xy[descent].max()) if descended else None,
         "tilt_max_rad": float(tilt.max()),
         "saturated_share": float(at_limit[before_cut].any(axis=-1).mean()),
         "solver_failures": int((log["solver_ok"][before_cut] == 0).sum()),

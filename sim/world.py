@@ -17,6 +17,7 @@ import numpy as np
 
 from neural_lander.controller.rotation import Quaternion, Vector, rotate_back
 from neural_lander.controller.vehicle import GRAVITY, Vehicle
+from neural_lander.sim.physics import body_box
 
 
 def _import_quietly(name: str) -> Any:
@@ -59,14 +60,15 @@ class World:
         self.turn = self._bind(pybullet.applyExternalTorque)
         self.advance = self._bind(pybullet.stepSimulation)
         self.contacts = self._bind(pybullet.getContactPoints)
-        self.body = self._build()
+        self._pair = self._bind(pybullet.setCollisionFilterPair)
+        self.plane, self.body = self._build()
         self._clean = self._bind(pybullet.saveState)()
 
     def _bind(self, function: Any) -> Any:
         return function if self.client == 0 else partial(function, physicsClientId=self.client)
 
-    def _build(self) -> int:
-        """Put the plane and the body into the world and return the body."""
+    def _build(self) -> tuple[int, int]:
+        """Put the plane and the body into the world and return both."""
         here, v = {"physicsClientId": self.client}, self.vehicle
         pybullet.setTimeStep(v.timing.period, **here)
         pybullet.setGravity(0, 0, -GRAVITY, **here)
@@ -74,14 +76,13 @@ class World:
             0, pybullet.createCollisionShape(pybullet.GEOM_PLANE, **here), **here
         )
         foot = min(0.01, 0.2 * v.rest_height)
-        arm = np.abs(v.rotors.positions).max(axis=0) + 0.5 * v.rotors.radius
-        half_height = 0.2 * v.rest_height
+        centre, half = body_box(v)
         shape = pybullet.createCollisionShapeArray(
             [pybullet.GEOM_SPHERE] * 4 + [pybullet.GEOM_BOX],
             radii=[foot] * 4 + [0.0],
-            halfExtents=[[0.0, 0.0, 0.0]] * 4 + [[float(arm[0]), float(arm[1]), half_height]],
+            halfExtents=[[0.0, 0.0, 0.0]] * 4 + [half.tolist()],
             collisionFramePositions=[np.add(f, (0.0, 0.0, foot)).tolist() for f in v.legs.feet]
-            + [[0.0, 0.0, float(v.rotors.positions[:, 2].mean())]],
+            + [centre.tolist()],
             **here,
         )
         body = int(pybullet.createMultiBody(v.mass, shape, -1, [0, 0, 1.0], **here))
@@ -96,26 +97,35 @@ class World:
             **here,
         )
         pybullet.changeDynamics(plane, -1, lateralFriction=1.0, **here)
-        return body
+        return int(plane), body
 
-    def reset(self, p: Vector, q: Quaternion, v: Vector) -> None:
-        """Put the world back to its first state, the body at pose p, q with velocity v."""
+    def feel_ground(self, on: bool) -> None:
+        """Look for contact between the body and the plane, or save the search while far away."""
+        self._pair(self.plane, self.body, -1, -1, int(on))
+
+    def reset(self, p: Vector, q: Quaternion, v: Vector, omega: Vector = (0.0, 0.0, 0.0)) -> None:
+        """Put the world back to its first state, the body at pose p, q with twist v, omega."""
         here = {"physicsClientId": self.client}
         pybullet.restoreState(self._clean, **here)
         pybullet.resetBasePositionAndOrientation(self.body, p, q, **here)
-        pybullet.resetBaseVelocity(self.body, v, (0.0, 0.0, 0.0), **here)
+        pybullet.resetBaseVelocity(self.body, v, omega, **here)
+        self.feel_ground(True)
 
-    def contact_force(self, p: Vector, q: Quaternion) -> tuple[float, bool]:
-        """Return the sum of normal forces [N] and whether anything but a leg touches."""
-        total, other = 0.0, False
+    def contact_force(self) -> float:
+        """Return the sum of normal forces on the body [N]."""
+        total = 0.0
         for point in self.contacts(self.body):
-            if point[9] <= 0.0:
-                continue
             total += point[9]
+        return total
+
+    def touches_with_body(self, p: Vector, q: Quaternion) -> bool:
+        """Whether anything but a leg carries force, at pose p, q."""
+        for point in self.contacts(self.body):
             where = point[5] if point[1] == self.body else point[6]
             inside = rotate_back(q, (where[0] - p[0], where[1] - p[1], where[2] - p[2]))
-            other = other or inside[2] > -0.7 * self.vehicle.rest_height
-        return total, other
+            if point[9] > 0.0 and inside[2] > -0.7 * self.vehicle.rest_height:
+                return True
+        return False
 
     def close(self) -> None:
         """Let go of the engine's memory."""
@@ -130,7 +140,14 @@ def world_of(vehicle: Vehicle) -> World:
     """Return this process's world for a vehicle, building it where the last was of another one."""
     global _kept
     if _kept is None or _kept.vehicle.digest != vehicle.digest:
-        if _kept is not None:
-            _kept.close()
+        forget_world()
         _kept = World(vehicle)
     return _kept
+
+
+def forget_world() -> None:
+    """Close the world that this process keeps."""
+    global _kept
+    if _kept is not None:
+        _kept.close()
+        _kept = None

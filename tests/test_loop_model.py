@@ -276,6 +276,8 @@ def test_the_flown_loop_is_the_linear_model_with_the_true_quotients(seed, observ
         assert (np.abs(residual) < 1e-6 * scale).all(), residual
         outputs = model.C @ moment.x + model.D @ inputs
         expected = [moment.seen[name] for name in names["seen"]] + [*moment.x[:2]]
+        expected += [-loop.k_p * moment.x[0] - loop.k_v * moment.x[1] - sum(moment.x[3:])]
+        expected += [*moment.x[3:]]
         np.testing.assert_allclose(outputs, expected, rtol=1e-6, atol=1e-6)
         q = np.abs([moment.q[name] for name in names["channels"]])
         assert (q <= model.delta @ sup * (1 + 1e-3) + 1e-9).all()
