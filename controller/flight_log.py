@@ -87,7 +87,7 @@ QUANTITIES: dict[str, Quantity] = {
     ),
     "truth_rotor_thrust": Quantity("truth_rotor_{}_thrust_n", ROTORS, False, "simulator: thrust"),
     "truth_contact_force": Quantity(
-        "truth_contact_force_n", (), False, "simulator: sum of normals"
+        "truth_contact_force_n", (), False, "simulator: upward force of the ground"
     ),
 }
 

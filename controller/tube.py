@@ -39,7 +39,6 @@ from neural_lander.controller.loop_model import (
     LinearModel,
     VerticalLoop,
     VerticalSlopes,
-    peak_to_peak_gains,
 )
 from neural_lander.controller.reference_cells import ReferenceCells
 

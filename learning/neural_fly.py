@@ -13,20 +13,16 @@ Height is motion capture's z over the floor less the vehicle's height at rest.
 Source: O'Connell, Shi et al., "Neural-Fly", Science Robotics 7(66), 2022, and its data.
 """
 
-import csv
-import io
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import numpy as np
-import numpy.typing as npt
 
 from neural_lander.controller.errors import InputError
 from neural_lander.controller.vehicle import Vehicle
 from neural_lander.learning.frames import Frames
 from neural_lander.learning.recording import Recording
 from neural_lander.learning.resampling import Track
-
-Array = npt.NDArray[np.float64]
+from neural_lander.learning.text_table import number_in, read_rows, split_table
 
 WIDTHS = {"t": 1, "p": 3, "v": 3, "q": 4, "w": 3}
 """Columns that must be there -> numbers in a cell."""
@@ -36,9 +32,6 @@ THROTTLE = {"T_sp": 1, "hover_throttle": 1}
 
 SETPOINTS = {"p_d": 3, "v_d": 3}
 """Columns of the set-points."""
-
-LONGEST_LINE = 65_536
-"""Longer lines are damaged [characters]."""
 
 
 def looks_like_neural_fly(data: bytes) -> bool:
@@ -53,15 +46,20 @@ def recording(data: bytes, vehicle: Vehicle, where: str) -> Recording:
     Raises:
         InputError: a column is missing, or no row can be read.
     """
-    lines = data.decode("utf-8", "replace").splitlines()
-    head = lines[0].split(",") if lines else []
-    absent = [name for name in WIDTHS if name not in head]
+    table = split_table(data, where)
+    absent = [name for name in WIDTHS if name not in table.head]
     if absent:
         raise InputError(
             f"{where}: column {absent[0]} is missing; a Neural-Fly log has {', '.join(WIDTHS)}"
         )
-    widths = {k: n for k, n in {**WIDTHS, **THROTTLE, **SETPOINTS}.items() if k in head}
-    columns, dropped = _read(lines[1:], head, widths, where)
+    widths = {k: n for k, n in {**WIDTHS, **THROTTLE, **SETPOINTS}.items() if k in table.head}
+
+    def parse(cells: Mapping[str, str]) -> list[float]:
+        return [number for name, n in widths.items() for number in _numbers(cells[name], name, n)]
+
+    rows, dropped = read_rows(table, parse, where)
+    edges = np.cumsum([0, *widths.values()])
+    columns = {k: rows[:, i:j] for k, i, j in zip(widths, edges[:-1], edges[1:], strict=True)}
     time = columns["t"][:, 0]
     tracks = {
         "position": Track(time, columns["p"]),
@@ -94,52 +92,13 @@ def recording(data: bytes, vehicle: Vehicle, where: str) -> Recording:
     )
 
 
-def _read(
-    lines: Sequence[str], head: Sequence[str], widths: dict[str, int], where: str
-) -> tuple[dict[str, Array], tuple[str, ...]]:
-    """Return the columns asked for, (n, width) each, and what could not be read."""
-    at = {name: head.index(name) for name in widths}
-    rows: list[list[float]] = []
-    bad: list[tuple[int, str]] = []
-    for number, line in enumerate(lines, 2):
-        try:
-            rows.append(_row(line, len(head), at, widths))
-        except ValueError as error:
-            bad.append((number, str(error)))
-    if not rows:
-        why = f"; line {bad[0][0]}: {bad[0][1]}" if bad else ""
-        raise InputError(f"{where}: no row of {len(lines)} can be read{why}")
-    table = np.array(rows)
-    edges = np.cumsum([0, *widths.values()])
-    columns = {
-        name: table[:, i:j] for name, i, j in zip(widths, edges[:-1], edges[1:], strict=True)
-    }
-    if not bad:
-        return columns, ()
-    return columns, (f"{len(bad)} of {len(lines)} lines; the first, {bad[0][0]}: {bad[0][1]}",)
-
-
-def _row(line: str, cells: int, at: dict[str, int], widths: dict[str, int]) -> list[float]:
-    """Return the numbers of one line.
+def _numbers(cell: str, column: str, width: int) -> list[float]:
+    """Return the numbers of a cell that holds a list.
 
     Raises:
-        ValueError: saying what is wrong with it.
+        ValueError: they are not as many, or no numbers.
     """
-    if len(line) > LONGEST_LINE:
-        raise ValueError(f"{len(line)} characters long")
-    try:
-        row = next(csv.reader(io.StringIO(line)), [])
-    except csv.Error as error:
-        raise ValueError(str(error)) from None
-    if len(row) != cells:
-        raise ValueError(f"{len(row)} cells, expected {cells}; cut short?")
-    numbers: list[float] = []
-    for name, width in widths.items():
-        parts = row[at[name]].strip().strip("[]").split(",")
-        if len(parts) != width:
-            raise ValueError(f"{name} reads {row[at[name]][:40]!r}, expected {width} numbers")
-        try:
-            numbers += [float(part) for part in parts]
-        except ValueError:
-            raise ValueError(f"{name} reads {row[at[name]][:40]!r}, expected numbers") from None
-    return numbers
+    parts = cell.strip("[]").split(",")
+    if len(parts) != width:
+        raise ValueError(f"{column} reads {cell[:40]!r}, expected {width} numbers")
+    return [number_in(part, column) for part in parts]

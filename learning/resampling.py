@@ -28,6 +28,9 @@ Kind = Literal["number", "attitude", "state"]
 LARGEST = 1e9
 """No quantity of a flight is larger, in SI; beyond it a value counts as not measured."""
 
+LONGEST = 1e7
+"""No flight is longer; beyond it a stamp counts as damaged [s]."""
+
 FASTER = 1.5
 """A quantity logged this much faster than the rows is averaged, not interpolated."""
 
@@ -133,7 +136,7 @@ def join(tracks: Mapping[str, Track], needed: Sequence[str], where: str) -> Join
 def _usable(name: str, track: Track) -> tuple[Track, list[str]]:
     """Return the rows that are numbers at increasing times, and what was left out."""
     flat = track.values.reshape(len(track.time), -1)
-    number = (np.abs(flat) <= LARGEST).all(axis=1) & np.isfinite(track.time)
+    number = (np.abs(flat) <= LARGEST).all(axis=1) & (np.abs(track.time) <= LONGEST)
     keep = np.flatnonzero(number)
     keep = keep[increasing(track.time[keep])]
     why = []

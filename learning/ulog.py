@@ -349,9 +349,10 @@ class _Reader:
         return int((np.asarray(fields["accelerometer_clipping"]) != 0).sum())
 
     def parameter(self, name: str) -> float | None:
-        """Return a parameter, None where it is absent or -1 ("as the general one")."""
+        """Return a parameter, None where it is absent no number, or -1 ("general")."""
         value = self.raw.parameters.get(name)
-        return None if value is None or value == -1 else float(value)
+        number = isinstance(value, int | float) and np.isfinite(value) and value != -1
+        return float(value) if number else None
 
     def remarks(self, state: Mapping[str, Any]) -> tuple[str, ...]:
         """Return what a user should know about the estimate."""
@@ -472,21 +473,21 @@ def _contact(reader: _Reader, velocity: Track, command: Track | None) -> Track:
     flying = np.ones(len(time), dtype=np.bool_)
     detector = reader.topic("vehicle_land_detected")
     if detector is not None and "landed" in detector:
-        landed = np.asarray(detector["landed"], dtype=np.float64)
-        flying &= values_at(time, Track(reader.time(detector), landed, "state")) == 0
+        stamps, landed = reader.time(detector), np.asarray(detector["landed"], dtype=np.float64)
+        keep = increasing(stamps)
+        flying &= values_at(time, Track(stamps[keep], landed[keep], "state")) == 0
+    lifting = speed >= LIFT_SPEED
     throttle = _throttle(reader, command)
     if throttle is not None and len(throttle.time) and flying.any():
         order = increasing(throttle.time)
         share = np.interp(time, throttle.time[order], np.nan_to_num(throttle.values[order]))
-        flying &= share >= NEAR_HOVER * np.median(share[flying])
-    edges = np.flatnonzero(np.diff(flying.astype(np.int64), prepend=0, append=0))
-    for first, end in pairwise(edges):
-        fast = np.flatnonzero(speed[first:end] >= LIFT_SPEED)
-        inside = slice(first + fast[0], first + fast[-1] + 1) if len(fast) else slice(0, 0)
-        stretch = np.zeros(len(time), dtype=np.bool_)
-        stretch[inside] = True
-        flying[first:end] &= stretch[first:end]
-    return Track(time, (~flying).astype(np.float64), "state")
+        lifting &= share >= NEAR_HOVER * np.median(share[flying])
+    contact = np.ones(len(time))
+    for first, end in pairwise(np.flatnonzero(np.diff(flying.astype(int), prepend=0, append=0))):
+        moves = first + np.flatnonzero((lifting & flying)[first:end])
+        if len(moves):
+            contact[moves[0] : moves[-1] + 1] = 0
+    return Track(time, contact, "state")
 
 
 def _height(reader: _Reader, contact: Track, missing: dict[str, str]) -> Track | None:

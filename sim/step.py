@@ -41,7 +41,7 @@ from neural_lander.controller.rotation import (
     small_rotation,
 )
 from neural_lander.controller.touchdown import CUT
-from neural_lander.sim.physics import aerodynamic_wrench, clearance, delayed, spin_up
+from neural_lander.sim.physics import aerodynamic_wrench, clearance, delayed, ground_force, spin_up
 from neural_lander.sim.rigid_body import fall_freely
 
 LOGGED = (
@@ -137,8 +137,9 @@ def step(
     real: Any,
     noise: Any,
     log: Any,
-) -> tuple[Vector, Vector, float, int]:
-    """Return force [N] and torque [N m] on the body in the world frame, clearance [m], phase.
+) -> tuple[Vector, Vector, float, int, float]:
+    """Return force [N] and torque [N m] on the body in the world frame, clearance [m], phase, and the
+    force of the ground over the step before [N], which belongs to the row before.
 
     ``k`` counts steps; pose and twist are the true ones; ``world, control, learned, real`` are
     records; ``noise`` (steps, 16) and ``log`` (steps, ROW) belong to the flight.
@@ -155,7 +156,12 @@ def step(
     f = spin_up(w, delayed(w, k, commanded))
     force, torque, residual = aerodynamic_wrench(w, truth, p, q, v, omega, f)
     write_row(log[k], t, w, c, p, q, v, omega, measured, commanded, residual, f)
-    return force, torque, clearance(w, p, q), c.phase
+    low = clearance(w, p, q)
+    ground = ground_force(w, k, v, low)
+    w.speed_before, w.lift_before = v[2], force[2]
+    if k > 0:
+        log[k - 1, ROW - 1] = ground
+    return force, torque, low, c.phase, ground
 
 
 @compiled
@@ -184,7 +190,7 @@ def fly_freely(
     while k < last and clearance(w, p, q) >= near:
         if 1 - 2 * (q[0] * q[0] + q[1] * q[1]) < upright:
             break
-        force, torque, _, _ = step(k, p, q, v, omega, world, control, learned, real, noise, log)
+        force, torque, _, _, _ = step(k, p, q, v, omega, world, control, learned, real, noise, log)
         p, q, v, omega = fall_freely(w, p, q, v, omega, force, torque)
         k += 1
     return k, p, q, v, omega

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from neural_lander.controller.vehicle import GRAVITY, bundled_vehicles, load_vehicle
+from neural_lander.sim.physics import NO_AERODYNAMICS, clearance, ground_force, world_record
 from neural_lander.sim.world import world_of
 
 LEVEL, STILL = (0.0, 0.0, 0.0, 1.0), (0.0, 0.0, 0.0)
@@ -45,6 +46,25 @@ def test_it_stands_at_its_rest_height_and_the_legs_carry_it(name):
     assert p[2] == pytest.approx(vehicle.rest_height, abs=1e-4)  # a tenth of a millimetre
     assert world.contact_force() == pytest.approx(vehicle.weight, rel=1e-3)
     assert not world.touches_with_body(p, q)
+
+
+def test_the_grounds_force_by_momentum_is_the_sum_of_the_engines_contacts(engine):
+    """From a drop at 0.2 m/s with some tilt through the impact to standing."""
+    v = engine.vehicle
+    w = world_record(v, NO_AERODYNAMICS).view(np.recarray)[0]
+    engine.reset((0.0, 0.0, v.rest_height + 0.01), (0.02, 0.01, 0.0, 0.99975), (0.0, 0.0, -0.2))
+    most = theirs = 0.0
+    for k in range(400):
+        p, q = engine.pose(engine.body)
+        low = clearance.py_func(w, p, q)
+        ours = ground_force.py_func(w, k, engine.twist(engine.body)[0], low)
+        if k > 0:
+            assert ours == pytest.approx(theirs, abs=1e-6 * v.weight)
+        w.speed_before, w.lift_before = engine.twist(engine.body)[0][2], 0.0
+        engine.advance()
+        theirs = engine.contact_force()
+        most = max(most, theirs)
+    assert most > 3 * v.weight  # there was an impact
 
 
 def test_touching_with_the_body_is_no_landing(engine):
