@@ -2,13 +2,14 @@
 
 The functions are ordinary Python over floats, tuples and record arrays; numba compiles them and
 keeps the machine code. numba notices an edit of the file a function stands in, but not of the
-files it calls into, so the cache folder is named after the text of all compiled rooms: a change
-anywhere compiles anew, and an old folder is never read. ``NUMBA_DISABLE_JIT=1`` runs the same
+files it calls into, so the cache folder is named after the text of all of them: a change in any
+compiles anew, and an old folder is never read. ``NUMBA_DISABLE_JIT=1`` runs the same
 functions uncompiled.
 """
 
 import hashlib
 import os
+import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -24,12 +25,22 @@ NUMBA: Any = numba.config
 """numba's settings; its attributes are made at run time."""
 
 
-def _cache_folder() -> Path:
+def _compiled_sources() -> list[Path]:
+    """Return the files with compiled functions and those they import from, for their constants."""
     here = Path(__file__).parent
+    rooms = {"controller": here, "sim": here.parent / "sim"}
+    files = {f"{room}.{f.stem}": f for room, folder in rooms.items() for f in folder.glob("*.py")}
+    texts = {name: file.read_text(encoding="utf-8") for name, file in files.items()}
+    wanted = {name for name, text in texts.items() if "@compiled" in text}
+    for name in list(wanted):
+        wanted |= set(re.findall(r"from neural_lander\.(\w+\.\w+) import", texts[name]))
+    return [files[name] for name in sorted(wanted & files.keys())]
+
+
+def _cache_folder() -> Path:
     text = hashlib.sha256()
-    for room in (here, here.parent / "sim"):
-        for file in sorted(room.glob("*.py")):
-            text.update(file.name.encode() + file.read_bytes())
+    for file in _compiled_sources():
+        text.update(file.name.encode() + file.read_bytes())
     base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     if not os.access(Path(base).parent, os.W_OK) and not os.access(base, os.W_OK):
         base = tempfile.gettempdir()

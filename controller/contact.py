@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.spatial.transform import Rotation
 
 from neural_lander.controller.compiled import compiled
 from neural_lander.controller.rotation import Quaternion
@@ -28,9 +27,10 @@ def lowest_foot(vehicle: Vehicle, height: Array, attitude: Array) -> Array:
 
     ``height`` (...,) [m] is that of the vehicle above standing, ``attitude`` (..., 4) is xyzw.
     """
-    turn = Rotation.from_quat(np.reshape(attitude, (-1, 4))).as_matrix()
-    feet_z = turn[:, 2] @ vehicle.legs.feet.T
-    lowest = feet_z.min(axis=-1).reshape(np.shape(attitude)[:-1])
+    attitude = attitude / np.linalg.norm(attitude, axis=-1, keepdims=True)
+    x, y, z, w = np.moveaxis(attitude, -1, 0)
+    up = np.stack([2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)], axis=-1)
+    lowest = (up @ vehicle.legs.feet.T).min(axis=-1)  # up: third row of R
     return np.asarray(height + vehicle.rest_height + lowest)
 
 

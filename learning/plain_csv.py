@@ -1,8 +1,8 @@
 """Reads plain CSV of any stack, told by a column map in TOML what its columns are.
 
 The first line names the columns, a row is a line, cells are numbers; an empty cell was not
-measured at that row. The map gives, for each quantity, its columns in order and their unit, and
-once for the file the frames (``EXAMPLE``). What the map does not name is missing from the flight
+measured at that row. The map (``column_map.EXAMPLE``) gives, for each quantity, its columns in order
+and their unit, and once for the file the frames. What it does not name is missing from the flight
 log.
 """
 
@@ -23,47 +23,6 @@ from neural_lander.learning.resampling import Kind, Track, values_at
 from neural_lander.learning.text_table import number_in, read_rows, split_table
 
 Array = npt.NDArray[np.float64]
-
-EXAMPLE = """\
-world = "ned"            # or "z-up": any axes with z up (ENU, motion capture); the default
-body = "frd"             # or "flu": x forward, y left, z up; the default
-quaternion = "wxyz"      # or "xyzw"; the default
-
-[time]
-columns = ["t_us"]
-unit = "us"              # s, ms, us, ns
-[position]
-columns = ["x", "y", "z"]
-unit = "m"               # m, cm, mm
-[velocity]
-columns = ["vx", "vy", "vz"]
-unit = "m/s"             # m/s, cm/s, mm/s
-[attitude]
-columns = ["q0", "q1", "q2", "q3"]   # or roll, pitch, yaw with unit = "rad" or "deg"
-[rate]
-columns = ["p", "q", "r"]
-unit = "deg/s"           # rad/s, deg/s, mrad/s
-
-# All below may be left out; what is left out is marked missing.
-[rotor_command]          # in the order of the vehicle file's rotors
-columns = ["m1", "m2", "m3", "m4"]
-zero = 1000              # what is read at 0 and at full; 0 and 1 if left out
-full = 2000
-[height]                 # over the surface, by range sensor or motion capture
-columns = ["range"]
-unit = "m"
-standing = 0.09          # what it reads when the vehicle stands, in that unit; needed
-[specific_force]         # accelerometer: +9.81 upwards at rest
-columns = ["ax", "ay", "az"]
-unit = "m/s^2"           # m/s^2, g
-frame = "body"           # or "world"; the default is body
-[battery]
-columns = ["vbat"]
-unit = "V"               # V, mV
-# also: rotor_thrust_command (N, gram-force), thrust_command (N, gram-force), rotor_speed (rad/s,
-# rpm), contact (1 where a leg may touch), setpoint_position, setpoint_velocity
-"""
-"""A column map, shown by ``import --help``."""
 
 METRES = {"m": 1.0, "cm": 1e-2, "mm": 1e-3}
 SPEEDS = {"m/s": 1.0, "cm/s": 1e-2, "mm/s": 1e-3}
@@ -186,7 +145,9 @@ def _entry(name: str, table: Any, where: str) -> Entry:
             f"{' or '.join(map(str, counts))} names of columns"
         )
     known = UNITS[name]
-    unit = table.get("unit", "rad" if name == "attitude" and len(columns) == 3 else next(iter(known)))
+    unit = table.get(
+        "unit", "rad" if name == "attitude" and len(columns) == 3 else next(iter(known))
+    )
     if not isinstance(unit, str) or unit not in known:
         raise InputError(f"{where}: unit is {unit!r}, expected {', '.join(known)}")
     if name == "attitude" and (unit == "1") != (len(columns) == 4):

@@ -90,7 +90,9 @@ def _add_thrust(columns: dict[str, Array], missing: dict[str, str], vehicle: Veh
             f"vehicle '{vehicle.name}' has no [thrust_law] to turn commands into thrust"
         )
     elif battery is None:
-        missing["rotor_thrust_command"] = "the thrust law asks for the battery, which was not logged"
+        missing["rotor_thrust_command"] = (
+            "the thrust law asks for the battery, which was not logged"
+        )
     else:
         thrust = law.thrust(command, battery)
         columns["rotor_thrust_command"] = np.where(command > 0, np.maximum(thrust, 0), 0)

@@ -195,7 +195,9 @@ def values_at(time: Array, track: Track, step: float = 0.0) -> Array:
         last = np.searchsorted(track.time, time + step / 2)
         sums = np.concatenate([np.zeros((1, values.shape[1])), np.cumsum(values, axis=0)])
         count = np.maximum(last - first, 1)[:, None]
-        result = np.where(last[:, None] > first[:, None], (sums[last] - sums[first]) / count, result)
+        result = np.where(
+            last[:, None] > first[:, None], (sums[last] - sums[first]) / count, result
+        )
     if track.kind == "attitude":
         length = np.linalg.norm(result, axis=1, keepdims=True)
         result = result / np.where(length > 0, length, 1.0)

@@ -132,7 +132,9 @@ def decode(data: bytes, where: str) -> RawUlog:
         dropped = ["messages that do not fit their format"]
     if log.dropouts:
         lost = sum(entry.duration for entry in log.dropouts) / 1000
-        dropped.append(f"{len(log.dropouts)} dropouts of the logger on board, {lost:.2f} s together")
+        dropped.append(
+            f"{len(log.dropouts)} dropouts of the logger on board, {lost:.2f} s together"
+        )
     topics = {(d.name, int(d.multi_id)): d.data for d in log.data_list if "timestamp" in d.data}
     if not topics:
         why = f" ({dropped[0]})" if dropped else ""
@@ -304,7 +306,10 @@ class _Reader:
                 continue
             good[good] = increasing(attitude.time[good])
             turn = Track(attitude.time[good], attitude.values[good], "attitude")
-            time, body = self.time(fields), FRAMES.body_vector(_tame(self.stack(fields, names, topic)))
+            time, body = (
+                self.time(fields),
+                FRAMES.body_vector(_tame(self.stack(fields, names, topic))),
+            )
             q = values_at(time, turn)
             q[np.linalg.norm(q, axis=1) == 0] = (0, 0, 0, 1)
             return {"specific_force": Track(time, Rotation.from_quat(q).apply(body))}
@@ -351,14 +356,17 @@ class _Reader:
     def parameter(self, name: str) -> float | None:
         """Return a parameter, None where it is absent no number, or -1 ("general")."""
         value = self.raw.parameters.get(name)
-        number = isinstance(value, int | float) and np.isfinite(value) and value != -1
-        return float(value) if number else None
+        if not isinstance(value, int | float) or not np.isfinite(value) or value == -1:
+            return None
+        return float(value)
 
     def remarks(self, state: Mapping[str, Any]) -> tuple[str, ...]:
         """Return what a user should know about the estimate."""
         said = []
         if "z_reset_counter" in state:
-            resets = int((np.diff(np.asarray(state["z_reset_counter"]).astype(np.int64)) != 0).sum())
+            resets = int(
+                (np.diff(np.asarray(state["z_reset_counter"]).astype(np.int64)) != 0).sum()
+            )
             if resets:
                 said.append(f"the estimator set its height anew {resets} times")
         for flag, what in (("xy_valid", "position"), ("v_xy_valid", "velocity")):

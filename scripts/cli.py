@@ -7,11 +7,13 @@ Nothing heavy is imported before a verb runs. Exit status: 0 done; 2 bad input o
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import indent
 from typing import Annotated, Literal
 
 import typer
 
 from neural_lander.controller.errors import InputError, Refused
+from neural_lander.learning.column_map import EXAMPLE as COLUMN_MAP
 from neural_lander.scripts import cli_output
 from neural_lander.scripts.cli_flight import (
     FlightOptions,
@@ -39,6 +41,16 @@ from neural_lander.scripts.cli_options import (
     VehicleName,
 )
 from neural_lander.scripts.cli_output import progress_bar, report
+
+IMPORT_EXAMPLES = """\b
+Examples:
+  neural-lander import logs/*.usdlog --vehicle crazyflie --out flights
+  neural-lander import log.ulg --vehicle my-quad.toml --out flights
+  neural-lander import flight.csv --columns map.toml --vehicle my-quad.toml --out flights
+
+\b
+A column map of plain CSV (map.toml):
+""" + indent(COLUMN_MAP, "  ").replace("\n\n", "\n\n\b\n")
 
 SETTINGS = {"help_option_names": ["-h", "--help"]}
 
@@ -188,43 +200,41 @@ def collect(
         tell.wrote(*paths)
 
 
-@app.command(
-    "import",
-    epilog="\b\nExample:\n  neural-lander import logs/*.usdlog --vehicle crazyflie --out flights",
-)
+@app.command("import", epilog=IMPORT_EXAMPLES)
 def import_(
     sources: Annotated[list[Path], typer.Argument(help="Log files.", metavar="SRC...")],
     vehicle: VehicleName,
     out: Folder,
-    format: Annotated[str, typer.Option(help="auto or crazyflie.", metavar="FORMAT")] = "auto",
+    format: Annotated[
+        str, typer.Option(help="auto, crazyflie, ulog, neural-fly or csv.", metavar="FORMAT")
+    ] = "auto",
+    columns: Annotated[
+        Path | None,
+        typer.Option(
+            help="What the columns of plain CSV are (default: NAME.toml beside NAME.csv).",
+            metavar="MAP.toml",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Turn logs of other stacks into flight logs.
+    """Turn logs of other stacks into flight logs, and say what they can teach.
 
-    Of several the good are written and the bad are named; exit status 2 then.
+    The verdict says whether ground effect may be learned from a flight, and why if not. Of several
+    logs the good are written and the bad are named; exit status 2 then.
     """
     from neural_lander.controller.vehicle import load_vehicle
     from neural_lander.learning.importing import import_flights
+    from neural_lander.scripts.cli_import import show_imports
 
     with report(as_json) as tell:
-        results = import_flights(sources, load_vehicle(vehicle), out, format)
-        good = [result for result in results if result.error is None]
+        results = import_flights(sources, load_vehicle(vehicle), out, format, columns)
         bad = [result.error for result in results if result.error is not None]
         if len(results) == 1 and bad:
             raise InputError(bad[0])
         tell.result = [result.as_dict() for result in results]
-        columns = ("source", "seconds", "rows", "rate_hz", "gaps", "height_min_m", "height_max_m",
-                   "seconds_airborne", "seconds_low")  # fmt: skip
-        if good:
-            rows = [[result.as_dict()[column] for column in columns] for result in good]
-            tell.table("imported", columns, rows)
-        for result in good:
-            for what in result.dropped:
-                tell.line(f"{result.source}: left out {what}")
-            tell.wrote(str(result.path))
+        show_imports([result for result in results if result.error is None], tell)
         for why in bad:
-            _say("error", InputError(why), cli_output.BAD_INPUT)
-            tell.status = cli_output.BAD_INPUT
+            tell.status = _say("error", InputError(why), cli_output.BAD_INPUT)
 
 
 @app.command(

@@ -5,6 +5,7 @@ that a grey print reads.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,45 +42,80 @@ def style_of(controller: str, index: int = 0) -> tuple[str, Any]:
 
 def draw_comparison(runs: Sequence[Run], out: Path) -> list[Path]:
     """Draw height, height error and force of several landings; write ``out`` as PNG and as PDF."""
-    figure = Figure(figsize=(7.2, 7.6), layout="constrained")
-    height, error, force = figure.subplots(3, 1, sharex=True, height_ratios=(1.25, 1, 1))
-    _draw_reference(height, runs[0][0])
-    for i, (log, summary) in enumerate(runs):
+    return save(_figure(runs), out, ("png", "pdf"))
+
+
+def draw_landing(log: FlightLog, summary: dict[str, Any], out: Path) -> list[Path]:
+    """Draw one landing as PNG; an uncertified flight of a learned controller says so."""
+    return save(_figure([(log, summary)]), out, ("png",))
+
+
+def _figure(runs: Sequence[Run]) -> Figure:
+    figure = Figure(figsize=(7.2, 7.8))
+    height, error, force = figure.subplots(3, 1, sharex=True, height_ratios=(1.3, 1, 1))
+    figure.subplots_adjust(left=0.1, right=0.98, top=0.965, bottom=0.06, hspace=0.1)
+    near = height.inset_axes((0.56, 0.21, 0.42, 0.42))
+    order = sorted(range(len(runs)), key=lambda i: runs[i][1]["controller"].startswith("learned"))
+    _draw_reference(height, runs[0][0], 1.0)
+    _draw_reference(near, runs[0][0], 1e3)
+    for i in order:  # what was learned is drawn last, on top
+        log, summary = runs[i]
         name = str(summary["controller"])
         colour, dashes = style_of(name, i)
+        log = thinned(log)
         flying = _until_rest(log)
         t, z = log["time"][flying], log["truth_height"][flying]
         label = name + ("" if summary["certified"] in (None, True) else " (uncertified)")
-        line = {"color": colour, "linestyle": dashes, "linewidth": 1.5}
+        line = {"color": colour, "linestyle": dashes, "linewidth": 1.4}
         height.plot(t, z, label=label, **line)
+        near.plot(t, 1e3 * z, **line)
         before = slice(0, _first_contact(log))
         shift = z - np.maximum(log["reference_height"][flying], 0.0)
         error.plot(t[before], 1e3 * shift[before], **line)
-    _draw_forces(force, runs)
+    _draw_forces(force, [(thinned(runs[i][0]), runs[i][1]) for i in order])
+    descent = _descent_start(runs[0][0])
+    end = _end_of_interest(runs, descent)
+    force.set_xlim(max(0.0, descent - 0.5), end)
+    _limit_error(error, runs, descent)
+    _zoom(near, runs[0][0], end)
     height.set_ylabel("height above standing [m]")
-    height.legend(loc="upper right", ncols=2, fontsize=8, frameon=False)
+    height.legend(loc="upper right", ncols=3, fontsize=8, frameon=False)
     error.axhline(0.0, color="0.6", linewidth=0.8)
     error.set_ylabel("height error until contact [mm]")
     force.set_ylabel("residual force up [N]")
     force.set_xlabel("time [s]")
-    descent = _descent_start(runs[0][0])
-    _limit_error(error, runs, descent)
-    ends = [float(log["time"][_until_rest(log)][-1]) for log, _ in runs]
-    force.set_xlim(max(0.0, descent - 0.5), min(max(ends), descent + 6.5))
     first = runs[0][1]
     height.set_title(
         f"{first['vehicle']}, {first['scenario']}, reference {first['reference']}, "
         f"aerodynamics {first['aero']}, seed {first['seed']}",
         fontsize=9,
     )
-    for axes in (height, error, force):
+    for axes in (height, error, force, near):
         _tidy(axes)
-    return save(figure, out)
+    return figure
 
 
-def draw_landing(log: FlightLog, summary: dict[str, Any], out: Path) -> list[Path]:
-    """Draw one landing; an uncertified flight of a learned controller says so."""
-    return draw_comparison([(log, summary)], out)
+def thinned(log: FlightLog) -> FlightLog:
+    """Return about a hundred rows a second: more than a picture shows."""
+    return log.rows(slice(None, None, max(1, round(0.01 / float(log["time"][1] - log["time"][0])))))
+
+
+def _end_of_interest(runs: Sequence[Run], descent: float) -> float:
+    """Return the time to draw until: a second after the last landing, or after the reference's end."""
+    ends = [float(log["time"][_until_rest(log)][-1]) for log, s in runs if s["motors_cut"]]
+    reference = runs[0][0]["reference_height"]
+    low = np.flatnonzero(reference > 0.005)
+    still = float(runs[0][0]["time"][low[-1]]) if len(low) else descent
+    return min(max([*ends, still]) + 1.0, max(float(log["time"][-1]) for log, _ in runs))
+
+
+def _zoom(axes: Axes, log: FlightLog, end: float) -> None:
+    """Show the last 15 cm, in millimetres."""
+    low = np.flatnonzero(log["reference_height"] < 0.15)
+    axes.set_xlim(float(log["time"][low[0]]) if len(low) else 0.0, end)
+    axes.set_ylim(-8, 150)
+    axes.set_ylabel("[mm]", fontsize=7, labelpad=1)
+    axes.tick_params(labelsize=7)
 
 
 def _limit_error(axes: Axes, runs: Sequence[Run], descent: float) -> None:
@@ -94,11 +130,11 @@ def _limit_error(axes: Axes, runs: Sequence[Run], descent: float) -> None:
     axes.set_ylim(low - room, high + room)
 
 
-def _draw_reference(axes: Axes, log: FlightLog) -> None:
+def _draw_reference(axes: Axes, log: FlightLog, scale: float) -> None:
     flying = _until_rest(log)
     axes.plot(
         log["time"][flying],
-        np.maximum(log["reference_height"][flying], 0.0),
+        scale * np.maximum(log["reference_height"][flying], 0.0),
         color="0.75",
         linewidth=4,
         label="reference",
@@ -124,14 +160,23 @@ def _draw_forces(axes: Axes, runs: Sequence[Run]) -> None:
         total = one["learned_force"][until, 2] + one["observer_force"][until, 2]
         if not np.any(total):
             continue
-        kind = {"learned": "learned", "textbook": "formula", "observer": "observed"}.get(name, name)
-        if name.startswith("learned"):
-            kind = "learned" if name == "learned" else "learned + observed"
         smooth = _running_mean(total, max(1, round(0.05 / float(one["time"][1] - one["time"][0]))))
-        axes.plot(
-            one["time"][until], smooth, color=colour, linestyle=dashes, linewidth=1.3, label=kind
-        )
+        line = {"color": colour, "linestyle": dashes, "linewidth": 1.2}
+        axes.plot(one["time"][until], smooth, label=FORCE_NAMES.get(name, name), **line)
+    strongest = float(true.max(initial=0.1))
+    axes.set_ylim(min(-0.15 * strongest, float(true.min(initial=0.0))), 1.75 * strongest)
     axes.legend(loc="upper left", ncols=2, fontsize=7, frameon=False)
+
+
+FORCE_NAMES = {
+    "learned": "learned",
+    "learned+observer": "learned + observed",
+    "textbook": "textbook's formula",
+    "observer": "observed",
+    "oracle": "oracle",
+    "oracle+observer": "oracle + observed",
+}
+"""What the force is called that a controller counts on."""
 
 
 def _running_mean(values: Array, width: int) -> Array:
@@ -165,15 +210,13 @@ def _tidy(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def save(figure: Figure, out: Path) -> list[Path]:
-    """Write a figure whole, as PNG at ``out`` and as vector PDF beside it."""
-    paths = [out.with_suffix(".png"), out.with_suffix(".pdf")]
-    for path in paths:
-        kind = path.suffix[1:]
+def save(figure: Figure, out: Path, kinds: Sequence[str]) -> list[Path]:
+    """Write a figure whole, once for each kind (png, pdf), and return the paths."""
+    paths = []
+    for kind in kinds:
+        path = out.with_suffix(f".{kind}")
         metadata = {"CreationDate": None} if kind == "pdf" else {"Software": None}
-        write_whole(
-            path, lambda file, kind=kind, metadata=metadata: figure.savefig(  # type: ignore[misc]
-                file, format=kind, dpi=160, metadata=metadata
-            )
-        )  # fmt: skip
+        options: dict[str, Any] = {"format": kind, "dpi": 140, "metadata": metadata}
+        write_whole(path, partial(figure.savefig, **options))
+        paths.append(path)
     return paths
