@@ -91,7 +91,12 @@ def fly_all(settings: Settings, model: Path, console: Console) -> list[dict[str,
         flights: list[Flight | str] = []
         for controller in settings.controllers:
             plain = Flight(
-                settings.vehicle, controller, load_scenario(scenario), reference, settings.aero
+                settings.vehicle,
+                controller,
+                load_scenario(scenario),
+                reference,
+                settings.aero,
+                engine="hybrid",
             )
             if not controller.startswith("learned"):
                 flights.append(plain)
