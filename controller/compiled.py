@@ -71,5 +71,5 @@ def blank_record(dtype: np.dtype[Any]) -> npt.NDArray[Any]:
 
 
 def is_cold() -> bool:
-    """Whether nothing has been compiled yet on this machine (a first flight takes a minute)."""
-    return not CACHE_FOLDER.exists()
+    """Whether the flight step is not compiled yet on this machine; the first flight then waits."""
+    return not NUMBA.DISABLE_JIT and not any(CACHE_FOLDER.rglob("step.step-*.nbi"))

@@ -34,13 +34,13 @@ class SCurve:
 
     speed: float = 0.8
     """Greatest descent speed [m/s]."""
-    acceleration: float = 1.2
+    acceleration: float = 0.8
     """[m/s^2]."""
-    jerk: float = 6.0
-    """[m/s^3]."""
+    jerk: float = 2.0
+    """What motor lag and latency turn into an error [m/s^3]."""
     flare_height: float = 0.10
     """Height at which the flare speed is reached [m]."""
-    flare_speed: float = 0.15
+    flare_speed: float = 0.12
     """Descent speed from there on [m/s]."""
 
 

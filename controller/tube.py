@@ -39,6 +39,7 @@ from neural_lander.controller.loop_model import (
     LinearModel,
     VerticalLoop,
     VerticalSlopes,
+    peak_to_peak_gains,
 )
 from neural_lander.controller.reference_cells import ReferenceCells
 
@@ -207,6 +208,7 @@ def tube_along(
         stack["rest"], stack["bend"], stack["known"], stack["hold"], stack["known_D"],
         stack["known_bend"], stack["grow"], stack["S"], outside, back, begin, inject,
         cells.middle[:, 1:], errors.constant, n_r, n_q, _fading(len(of_cell), rest),
+        cells.cell / 2,
     )  # fmt: skip
     bounds = bounds * (1 + ROUNDING)
     if not np.isfinite(bounds).all():
@@ -339,12 +341,13 @@ def _recursion(
     of_cell: Any, P: Any, C: Any, B: Any, G: Any, ends: Any, late: Any, rest: Any, bend: Any,
     A: Any, hold: Any, known_D: Any, known_bend: Any, grow: Any, S: Any, outside: Any, back: Any,
     begin: Any, inject: Any, reference: Any, constant: float, n_r: int, n_q: int, fading: int,
+    half: float,
 ) -> Any:  # fmt: skip
     """Walk over the cells; every node is the end of a source cell, carried to the present.
 
     Returns bounds (cells, rows), channel amplitudes (cells, channels), what sources before cell
     ``fading`` still amount to in the state at the end, the known states at the end, and the
-    parts of the greatest height error by column.
+    parts of the greatest height error by column. ``half``: half the length of a cell [s].
     """
     n, rows, n_x, n_w = len(of_cell), C.shape[1], P.shape[1], B.shape[2]
     n_c = n_w + n_x  # columns of a node: unknown inputs, and the state itself
@@ -494,7 +497,6 @@ def _recursion(
                     shares[c] += G[b, n_r, c] * a[c]
             shares[n_c], shares[n_c + 1] = known[n_r, 0], constant * known[n_r, 1]
         # the cell just passed becomes a source: its two ends, and what the chord leaves
-        half = _half(P, i, n, outside)
         if changed:
             X[nodes, :, :] = 0.0
             for k in range(n_x):
@@ -534,3 +536,82 @@ def _recursion(
                 for c in range(n_c):
                     old[k] += abs(X[node, k, c]) * amp[node, c]
     return bounds, amplitude, old, x_known, shares
+
+
+def _after(
+    model: LinearModel,
+    outside: Array,
+    old: Array,
+    states: Array,
+    constant: float,
+    recent: Array,
+) -> tuple[Array, float, float]:
+    """Return bounds (rows,) for all time after the grid, rho(M S), and the spectral abscissa.
+
+    Sources since the fade are counted as if they had always acted; what is older, and the known
+    states, fade from where they are. The constant error ends in its steady state.
+    """
+    n_q, n_r = model.delta.shape
+    rows = len(model.C)
+    abscissa = float(np.linalg.eigvals(model.A).real.max())
+    if abscissa >= 0:
+        return np.full(rows, np.inf), math.inf, abscissa
+    columns = _unknown(model)
+    B, D = model.B[:, columns], model.D[:, columns]
+    gains = peak_to_peak_gains(model.A, B, model.C, D)
+    fade = greatest_response(model.A, model.C)
+    force = model.B[:, columns[n_q]]
+    steady = -np.linalg.solve(model.A, force)
+    base = fade @ (old + np.abs(states[:, 0]) + constant * np.abs(states[:, 1] - steady))
+    base += constant * np.abs(model.C @ steady + model.D[:, columns[n_q]])
+    radius = _radius(gains[:n_r, :n_q] @ model.delta)
+    if not radius < 1:
+        return np.full(rows, np.inf), radius, abscissa
+    r = recent.copy()
+    total = np.zeros(rows)
+    for _ in range(100_000):
+        w = outside.copy()
+        w[:n_q] += model.delta @ r
+        total = (base + gains @ w) * (1 + ROUNDING)
+        if (total[:n_r] <= r * (1 + 1e-9)).all():
+            return total, radius, abscissa
+        r = np.maximum(r, total[:n_r] * (1 + 1e-9))
+    return np.full(rows, np.inf), radius, abscissa
+
+
+def greatest_response(A: Array, C: Array, steps: int = 8192) -> Array:
+    """Return bounds of sup_t |C e^{At}| element by element; A Hurwitz."""
+    slowest = float(-np.linalg.eigvals(A).real.max())
+    horizon = 20 / slowest
+    cell = horizon / steps
+    powers = np.eye(len(A))[None]
+    while len(powers) <= steps:
+        powers = np.concatenate([powers, powers @ expm(A * cell * len(powers))])
+    powers = powers[: steps + 1]
+    bent = np.abs(C @ A @ A @ powers).max(axis=0) @ expm(np.abs(A) * cell) * cell**2 / 8
+    peak = np.abs(C @ powers).max(axis=0) + bent
+    end = np.abs(powers[-1])
+    if _radius(end) >= 0.5:
+        return np.full(peak.shape, np.inf)
+    return np.asarray(peak @ np.linalg.inv(np.eye(len(A)) - end) * (1 + 1e-9))
+
+
+def _no_tube(
+    cells: ReferenceCells, model: LinearModel, small: Array, last: LinearModel
+) -> Tube:
+    n_q, n_r = model.delta.shape
+    n, outputs = len(cells.low), len(model.C) - n_r
+    abscissa = float(np.linalg.eigvals(last.A).real.max())
+    return Tube(
+        cells.cell, np.full((n, outputs), np.inf), np.full((n, n_r), np.inf), np.full(n, np.inf),
+        np.full(outputs, np.inf), np.full(n_r, np.inf), math.inf, small, math.inf, abscissa, {},
+        model.names,
+    )  # fmt: skip
+
+
+def _named(shares: Array, names: Sequence[str], n_q: int) -> dict[str, float]:
+    """Return the shares of the greatest height error by name; they add up to 1."""
+    parts = [*shares[: n_q + 1], shares[n_q + 1 : n_q + 4].sum(), *shares[-3:-1]]
+    parts.append(shares[n_q + 4 : -3].sum())
+    total = sum(parts)
+    return {name: float(p / total) for name, p in zip(names, parts, strict=True) if total > 0}

@@ -3,7 +3,7 @@
 The times are those of the slowest quantity that is needed: a log whose commands come ten times a
 second becomes a log of 10 Hz, not one of 100 Hz with nine invented rows in ten. At a row
 
-    faster quantities    are averaged over the row's interval (no aliasing, no delay)
+    faster quantities    are averaged over the row's interval: their lines' integral over it
     others               are interpolated on a straight line, or held (states)
     attitudes            the same on quaternions of one hemisphere, then normalised
 
@@ -189,16 +189,29 @@ def values_at(time: Array, track: Track, step: float = 0.0) -> Array:
     if track.kind == "attitude":
         flip = np.where(np.sum(values[1:] * values[:-1], axis=1) < 0, -1.0, 1.0)
         values = values * np.concatenate([[1.0], np.cumprod(flip)])[:, None]
-    result = np.stack([np.interp(time, track.time, column) for column in values.T], axis=1)
-    if step > FASTER * _step(track):
-        first = np.searchsorted(track.time, time - step / 2)
-        last = np.searchsorted(track.time, time + step / 2)
-        sums = np.concatenate([np.zeros((1, values.shape[1])), np.cumsum(values, axis=0)])
-        count = np.maximum(last - first, 1)[:, None]
-        result = np.where(
-            last[:, None] > first[:, None], (sums[last] - sums[first]) / count, result
-        )
+    half = np.zeros(len(time))
+    if step > FASTER * _step(track):  # as far as the track reaches to both sides
+        half = np.minimum(step / 2, np.minimum(time - track.time[0], track.time[-1] - time))
+    wide = half > step / 20
+    result = _interpolated(time, track.time, values)
+    ends = [_integral(time[wide] + sign * half[wide], track.time, values) for sign in (-1, 1)]
+    result[wide] = (ends[1] - ends[0]) / (2 * half[wide, None])
     if track.kind == "attitude":
         length = np.linalg.norm(result, axis=1, keepdims=True)
         result = result / np.where(length > 0, length, 1.0)
     return result.reshape(len(time), *track.values.shape[1:])
+
+
+def _interpolated(at: Array, time: Array, values: Array) -> Array:
+    """Return the straight lines through ``values`` (n, k) at ``at``."""
+    return np.stack([np.interp(at, time, column) for column in values.T], axis=1)
+
+
+def _integral(at: Array, time: Array, values: Array) -> Array:
+    """Return the integral of the straight lines through ``values`` (n, k) from the start to ``at``."""
+    steps = np.diff(time)[:, None]
+    whole = np.cumsum(steps * (values[1:] + values[:-1]) / 2, axis=0)
+    before = np.clip(np.searchsorted(time, at, side="right") - 1, 0, len(time) - 1)
+    sums = np.concatenate([np.zeros((1, values.shape[1])), whole])
+    part = (at - time[before])[:, None] * (values[before] + _interpolated(at, time, values)) / 2
+    return np.asarray(sums[before] + part)

@@ -140,11 +140,7 @@ def slope_intervals(
     layers = _layers(network)
     search = _Search(layers, low, high, [AXES.index(axis) for axis in tight])
     search.run(relative_gap, time.monotonic() + budget_s, max_boxes)
-    magnitude = np.eye(len(names))
-    for weight, _ in layers:
-        magnitude = np.abs(weight) @ magnitude
-    lower = search.lower - WIDENING * np.abs(search.lower) - 1e-3 * WIDENING * magnitude
-    upper = search.upper + WIDENING * np.abs(search.upper) + 1e-3 * WIDENING * magnitude
+    lower, upper = _widened(layers, search)
     return SlopeIntervals(
         names=names,
         lower=np.where(beyond, np.minimum(lower, 0), lower),
@@ -154,6 +150,25 @@ def slope_intervals(
         box={name: (float(box[name][0]), float(box[name][1])) for name in names},
         boxes=search.bounded,
     )
+
+
+def bound_slopes(
+    layers: "Layers", low: Array, high: Array, relative_gap: float, max_boxes: int
+) -> tuple[Array, Array]:
+    """Return bounds (outputs, inputs) of the slopes of plain layers over a box of their inputs."""
+    search = _Search(layers, low, high, list(range(len(layers[-1][0]))))
+    search.run(relative_gap, math.inf, max_boxes)
+    return _widened(layers, search)
+
+
+def _widened(layers: "Layers", search: "_Search") -> tuple[Array, Array]:
+    """Return the bounds of a search, outward by more than rounding can be."""
+    magnitude = np.eye(layers[0][0].shape[1])
+    for weight, _ in layers:
+        magnitude = np.abs(weight) @ magnitude
+    lower = search.lower - WIDENING * np.abs(search.lower) - 1e-3 * WIDENING * magnitude
+    upper = search.upper + WIDENING * np.abs(search.upper) + 1e-3 * WIDENING * magnitude
+    return np.asarray(lower), np.asarray(upper)
 
 
 def layer_norm_bound(network: Network) -> dict[str, Any]:
@@ -175,7 +190,7 @@ def layer_norm_bound(network: Network) -> dict[str, Any]:
 
 def slopes_at(network: Network, u: Array) -> Array:
     """Return the slopes (..., 3, inputs) at inputs u (..., inputs) inside the clamps, in SI."""
-    return _slopes_at(_layers(network), np.asarray(u, dtype=np.float64))
+    return tangents_at(_layers(network), np.asarray(u, dtype=np.float64))
 
 
 Layers = list[tuple[Array, Array]]
@@ -224,7 +239,8 @@ def _layers(network: Network) -> Layers:
     return layers
 
 
-def _slopes_at(layers: Layers, u: Array) -> Array:
+def tangents_at(layers: Layers, u: Array) -> Array:
+    """Return the slopes (..., outputs, inputs) of plain layers at u (..., inputs)."""
     weight, bias = layers[0]
     y = u @ weight.T + bias
     tangent = np.broadcast_to(weight, (*u.shape[:-1], *weight.shape))
@@ -319,7 +335,7 @@ class _Search:
 
     def _sample(self, low: Array, high: Array) -> None:
         """Look at one slope at a random place of every box (a centre may lie on a kink)."""
-        slopes = _slopes_at(self.layers, low + (high - low) * self.rng.random(low.shape))
+        slopes = tangents_at(self.layers, low + (high - low) * self.rng.random(low.shape))
         self.found_lower = np.minimum(self.found_lower, slopes.min(axis=0))
         self.found_upper = np.maximum(self.found_upper, slopes.max(axis=0))
 

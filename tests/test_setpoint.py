@@ -66,7 +66,7 @@ def test_velocity_and_acceleration_are_derivatives(name):
 def test_flare_speed_is_held_below_the_flare_height():
     t, p, v, _ = follow(plan_descent("s-curve", (0, 0, 1.5), 0.0, 0.5))
     height = p[:, 2] - 0.09
-    low = (height < 0.099) & (height > 0.025)
+    low = (height < 0.099) & (height > 0.035)
     assert_allclose(v[low, 2], -SCurve().flare_speed, atol=1e-6)
 
 

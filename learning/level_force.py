@@ -1,0 +1,145 @@
+"""The vertical force of a residual network on a vehicle flown level: three inputs, one output.
+
+    phi(z, v, T) = f_z(height z, velocity (0, 0, v), attitude upright, four rotors at T / 4)
+
+Control law and certificate use the learned force restricted to what it mostly is. A network with
+the paper's inputs becomes one of three by adding up the first layer's columns; rotor speed enters
+as Omega = sqrt(T / (4 k_f)), so that along a box of thrusts
+
+    dphi/dT = dphi/dOmega / (8 k_f Omega),
+
+for tangents, and for secants with (Omega_1 + Omega_2) / 2 in the place of Omega.
+"""
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from neural_lander.controller.errors import InputError
+from neural_lander.controller.loop_model import Interval, VerticalSlopes
+from neural_lander.controller.network import SOURCES, Network
+from neural_lander.learning.slopes import Layers, bound_slopes, tangents_at
+
+Array = npt.NDArray[np.float64]
+
+AT_REST = {"velocity_world": (0.0, 0.0, None), "quaternion_xyzw": (0.0, 0.0, 0.0, 1.0)}
+"""Inputs held while flying level; None: the vertical speed."""
+
+
+@dataclass(frozen=True)
+class LevelForce:
+    """phi(z, v, T) of one network."""
+
+    layers: Layers
+    """Weights and biases; inputs height [m], vertical speed [m/s], and thrust [N] or speed."""
+    low: Array
+    """(3,) The network is flat below these values of its inputs."""
+    high: Array
+    """(3,) And above these."""
+    k_f: float | None
+    """Thrust over squared rotor speed where the third input is that speed [N s^2]; else None."""
+    found: dict[tuple[float, ...], VerticalSlopes] = field(default_factory=dict)
+    """Slopes bounded before, by box and effort."""
+
+    @staticmethod
+    def of(network: Network) -> "LevelForce":
+        """Restrict a network to level flight.
+
+        Raises:
+            InputError: it knows neither collective thrust nor rotor speed, or both.
+        """
+        weight, bias = network.weights[0], network.biases[0].copy()
+        columns = np.zeros((len(weight), 3))
+        low, high = np.full(3, -np.inf), np.full(3, np.inf)
+        names = {entry.name for entry in network.inputs}
+        if {"collective_thrust", "rotor_speed"} <= names:
+            raise InputError("the network takes both collective_thrust and rotor_speed; train one")
+        i = 0
+        for entry in network.inputs:
+            si = SOURCES[entry.name][2][entry.unit]
+            place = {"height": 0, "vertical_speed": 1}.get(entry.name, 2)
+            held = AT_REST.get(entry.name, (None,) * entry.size)
+            for value in held:
+                if value is None:
+                    place = 1 if entry.name == "velocity_world" else place
+                    columns[:, place] += weight[:, i] * entry.scale / si
+                    bias += weight[:, i] * entry.offset
+                    low[place], high[place] = entry.low * si, entry.high * si
+                else:
+                    inside = min(max(value / si, entry.low), entry.high)
+                    bias += weight[:, i] * (inside * entry.scale + entry.offset)
+                i += 1
+        layers = [(columns, bias)]
+        for w, b in zip(network.weights[1:], network.biases[1:], strict=True):
+            layers.append((w.copy(), b.copy()))
+        w, b = layers[-1]
+        layers[-1] = (w[2:3] * network.output_scale, b[2:3] * network.output_scale)
+        k_f = network.k_f if "rotor_speed" in names else None
+        return LevelForce(layers, low, high, k_f)
+
+    def scaled(self, factor: float) -> "LevelForce":
+        """Return ``factor`` times this force."""
+        weight, bias = self.layers[-1]
+        layers = [*self.layers[:-1], (factor * weight, factor * bias)]
+        return LevelForce(layers, self.low, self.high, self.k_f)
+
+    def force(self, height: Array, speed: Array, thrust: Array) -> Array:
+        """Return the vertical force (...,) [N]."""
+        y = np.clip(self._inputs(height, speed, thrust), self.low, self.high)
+        for weight, bias in self.layers[:-1]:
+            y = np.maximum(y @ weight.T + bias, 0)
+        return np.asarray((y @ self.layers[-1][0].T + self.layers[-1][1])[..., 0])
+
+    def _inputs(self, height: Array, speed: Array, thrust: Array) -> Array:
+        third = np.asarray(thrust, dtype=np.float64)
+        if self.k_f is not None:
+            third = np.sqrt(np.maximum(third, 0) / (4 * self.k_f))
+        return np.stack(np.broadcast_arrays(height, speed, third), axis=-1)
+
+    def tangents(self, height: Array, speed: Array, thrust: Array) -> Array:
+        """Return the slopes (..., 3) in height, speed and thrust, inside the clamps."""
+        u = self._inputs(height, speed, thrust)
+        slopes = tangents_at(self.layers, u)[..., 0, :]
+        if self.k_f is not None:
+            slopes = slopes * np.stack(
+                [np.ones_like(u[..., 2]), np.ones_like(u[..., 2]), 1 / (8 * self.k_f * u[..., 2])],
+                axis=-1,
+            )
+        return np.asarray(slopes)
+
+    def slopes(
+        self,
+        height: Interval,
+        speed: Interval,
+        thrust: Interval,
+        relative_gap: float = 0.03,
+        max_boxes: int = 4000,
+    ) -> VerticalSlopes:
+        """Return intervals that hold every tangent and secant of the force over a box."""
+        key = (*height, *speed, *thrust, relative_gap, float(max_boxes))
+        if key not in self.found:
+            self.found[key] = self._slopes(height, speed, thrust, relative_gap, max_boxes)
+        return self.found[key]
+
+    def _slopes(
+        self, height: Interval, speed: Interval, thrust: Interval, gap: float, boxes: int
+    ) -> VerticalSlopes:
+        box = np.array([height, speed, thrust])
+        if self.k_f is not None:
+            box[2] = np.sqrt(np.maximum(box[2], 0) / (4 * self.k_f)) * (1 - 1e-15, 1 + 1e-15)
+        low, high = np.clip(box[:, 0], self.low, self.high), np.clip(box[:, 1], self.low, self.high)
+        beyond = (box[:, 0] < self.low) | (box[:, 1] > self.high)
+        lower, upper = bound_slopes(self.layers, low, high, gap, boxes)
+        a, b = lower[0], upper[0]
+        if self.k_f is not None:
+            if low[2] <= 0:
+                a[2], b[2] = (-math.inf if a[2] < 0 else 0), (math.inf if b[2] > 0 else 0)
+            else:
+                ends = [x / (8 * self.k_f * omega) for x in (a[2], b[2]) for omega in
+                        (low[2], high[2])]  # fmt: skip
+                a[2], b[2] = min(ends) - 1e-12 * abs(min(ends)), max(ends) + 1e-12 * abs(max(ends))
+        a, b = np.where(beyond, np.minimum(a, 0), a), np.where(beyond, np.maximum(b, 0), b)
+        z, v, u = ((float(p), float(q)) for p, q in zip(a, b, strict=True))
+        return VerticalSlopes(z, v, u)
