@@ -135,6 +135,8 @@ def join(tracks: Mapping[str, Track], needed: Sequence[str], where: str) -> Join
 
 def _usable(name: str, track: Track) -> tuple[Track, list[str]]:
     """Return the rows that are numbers at increasing times, and what was left out."""
+    if not len(track.time):
+        return track, []
     flat = track.values.reshape(len(track.time), -1)
     number = (np.abs(flat) <= LARGEST).all(axis=1) & (np.abs(track.time) <= LONGEST)
     keep = np.flatnonzero(number)

@@ -23,7 +23,6 @@ parser is pyulog.
 
 import contextlib
 import io
-import struct
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -56,8 +55,19 @@ TOPICS = (
 )  # fmt: skip
 """What is read; the rest of a log is skipped."""
 
-MESSAGES = b"FDIMPQARSOLCB"
-"""Types of message of the format."""
+LEAST_DEFINITION = {
+    ord(k): n for k, n in dict(B=40, F=3, I=3, M=4, P=4, Q=5, A=4, L=9, C=11).items()
+}
+LEAST_DATA = {
+    ord(k): n for k, n in dict(A=4, D=10, R=2, I=3, M=4, P=4, Q=5, S=1, O=2, L=9, C=11).items()
+}
+"""Type of message -> its least size [bytes], before and after the first subscription."""
+
+READ_DEFINITIONS, READ_DATA = b"FIPA", b"ADO"
+"""What is handed to the parser of definitions and data."""
+
+CHAIN = 8
+"""So many whole messages in a row are no accident."""
 
 QUADROTOR = 2
 """MAV_TYPE of a quadrotor."""
@@ -118,18 +128,18 @@ def decode(data: bytes, where: str) -> RawUlog:
         raise InputError(f"{where}: is no ULog: begins with {data[:8]!r}, expected {MAGIC!r}")
     if len(data) < 16:
         raise InputError(f"{where}: is cut short within the header ({len(data)} of 16 bytes)")
-    dropped = _walk(data, where)
+    whole, dropped = _clean(data, where)
     from pyulog.core import ULog
 
     try:
         with contextlib.redirect_stdout(sys.stderr), contextlib.redirect_stderr(io.StringIO()):
-            log = ULog(io.BytesIO(data), list(TOPICS))
+            log = ULog(io.BytesIO(whole), list(TOPICS))
     except Exception as error:  # the parser's own; on damaged bytes it fails in many ways
         raise InputError(
             f"{where}: pyulog cannot read it ({type(error).__name__}: {error}); copy the file again"
         ) from error
-    if log.file_corruption and not dropped:
-        dropped = ["messages that do not fit their format"]
+    if log.file_corruption:
+        dropped.append("messages that do not fit their format")
     if log.dropouts:
         lost = sum(entry.duration for entry in log.dropouts) / 1000
         dropped.append(
@@ -144,31 +154,78 @@ def decode(data: bytes, where: str) -> RawUlog:
     )
 
 
-def _walk(data: bytes, where: str) -> list[str]:
-    """Walk over the messages; return what is damaged or cut short, which pyulog passes over.
+def _clean(data: bytes, where: str) -> tuple[bytes, list[str]]:
+    """Return the whole messages that are read here, and what was damaged or cut short.
+
+    Where a message cannot be one, the next place is sought at which several follow each other.
+    pyulog's own resynchronisation says nothing of what it passes over, and may never end.
 
     Raises:
-        InputError: a format has an array that no message can hold.
+        InputError: the log asks for what this reader does not know, or a format cannot be.
     """
+    kept, lost = [data[:16]], []
+    subscribed: set[int] = set()
     at = 16
     while at < len(data):
-        if at + 3 > len(data):
-            return [f"{len(data) - at} bytes from byte {at} to the end: cut short"]
-        size, kind = struct.unpack_from("<HB", data, at)
-        if kind not in MESSAGES:
-            return [f"from byte {at} on what is damaged; the parser went on after it"]
-        if at + 3 + size > len(data):
-            return [f"{len(data) - at} bytes from byte {at} to the end: cut short"]
-        if kind == ord("F"):
-            for part in data[at + 3 : at + 3 + size].split(b"[")[1:]:
-                count = part.partition(b"]")[0]
-                if count.isdigit() and int(count[:9]) > LARGEST_ARRAY:
-                    raise InputError(
-                        f"{where}: the format at byte {at} is damaged (an array of "
-                        f"{count[:12].decode()} elements); copy the file again"
-                    )
-        at += 3 + size
-    return []
+        end = _end(data, at, subscribed)
+        if end is None:
+            after = _next_messages(data, at, subscribed)
+            place = "to the end: cut short or damaged" if after == len(data) else "on: damaged"
+            lost.append(f"{after - at} bytes from byte {at} {place}")
+            at = after
+            continue
+        kind, body = data[at + 2], data[at + 3 : end]
+        if kind == ord("A"):
+            subscribed.add(int.from_bytes(body[1:3], "little"))
+        elif kind == ord("B") and any((body[8] & ~1, *body[9:16])):
+            raise InputError(f"{where}: is a ULog of a kind that is not known (incompatible flags)")
+        elif kind == ord("F"):
+            _check_format(body, f"{where}: the format at byte {at}")
+        if kind in (READ_DATA if subscribed else READ_DEFINITIONS):
+            kept.append(data[at:end])
+        at = end
+    return b"".join(kept), lost
+
+
+def _end(data: bytes, at: int, subscribed: set[int]) -> int | None:
+    """Return where the message at ``at`` ends; None where there is none.
+
+    Definitions come first; with the first subscription the data begins.
+    """
+    if at + 3 > len(data):
+        return None
+    size, kind = data[at] | data[at + 1] << 8, data[at + 2]
+    least = (LEAST_DATA if subscribed else LEAST_DEFINITION).get(kind)
+    end = at + 3 + size
+    if least is None or size < least or end > len(data):
+        return None
+    if kind == ord("D") and data[at + 3] | data[at + 4] << 8 not in subscribed:
+        return None
+    return end
+
+
+def _next_messages(data: bytes, at: int, subscribed: set[int]) -> int:
+    """Return where, behind ``at``, whole messages follow each other again, or the end."""
+    for start in range(at + 1, len(data) - 3):
+        place, count = start, 0
+        while count < CHAIN and place < len(data):
+            end = _end(data, place, subscribed)
+            if end is None:
+                break
+            place, count = end, count + 1
+        if count == CHAIN or place == len(data):
+            return start
+    return len(data)
+
+
+def _check_format(body: bytes, where: str) -> None:
+    for part in body.split(b"[")[1:]:
+        count = part.partition(b"]")[0]
+        if count.isdigit() and int(count[:9]) > LARGEST_ARRAY:
+            raise InputError(
+                f"{where} is damaged (an array of {count[:12].decode()} elements); copy the file "
+                "again"
+            )
 
 
 def _release(log: Any) -> str | None:

@@ -1,5 +1,6 @@
 """Whatever bytes come in: a clear refusal, or a log that says what was left out of it."""
 
+import contextlib
 import gzip
 import struct
 import zlib
@@ -16,7 +17,7 @@ from neural_lander.controller.flight_log import read_flight_log
 from neural_lander.controller.vehicle import Vehicle, load_vehicle
 from neural_lander.learning.column_map import EXAMPLE
 from neural_lander.learning.importing import ImportResult, import_flights
-from neural_lander.learning.plain_csv import parse_column_map
+from neural_lander.learning.plain_csv import UNITS, parse_column_map
 
 from .ulog_file import hop, ulog_file
 
@@ -24,7 +25,7 @@ SMALL = load_vehicle("crazyflie")
 AERO = load_vehicle("intel-aero")
 
 FUZZ = settings(
-    max_examples=120,
+    max_examples=50,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
@@ -218,10 +219,9 @@ def test_any_number_in_a_cell_is_a_number_or_left_out(
 @given(st.text(max_size=60), st.integers(0, len(EXAMPLE)), st.integers(0, 30))
 @settings(max_examples=300)
 def test_any_map_is_read_or_refused(text: str, at: int, cut: int) -> None:
-    try:
-        parse_column_map(EXAMPLE[:at] + text + EXAMPLE[at + cut :], "map.toml")
-    except InputError as error:
-        assert "map.toml" in str(error)
+    worn = EXAMPLE[:at] + text + EXAMPLE[at + cut :]
+    with contextlib.suppress(InputError):
+        assert set(parse_column_map(worn, "map.toml").entries) <= set(UNITS)
 
 
 # Real files.
