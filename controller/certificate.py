@@ -8,8 +8,13 @@ force, noise and reference, if
     H2   max Re eig(A) < 0      the linear model is stable
     H3   rho(M S) < 1           small gain of the uncertain channels, M their peak-to-peak gains
 
-(small gain on sup-norms; the spectral radius of a non-negative matrix). A certificate is bound to
-weights, vehicle, controller and gains by their digests, and flies nothing else.
+(small gain on sup-norms; the spectral radius of a non-negative matrix). These say nothing of how
+far, and hold for every reference. A certificate with a tube is for one plan: its conditions are
+those of ``learning.tube_proof`` along that plan, H4 (the tube is inside the boxes on which the
+slopes were bounded) and H5 (no limit is met) among them.
+
+A certificate is bound to weights, vehicle, controller, gains and, with a tube, the plan, by their
+digests, and flies nothing else.
 
 Source of the small-gain step: Desoer, Vidyasagar, "Feedback Systems: Input-Output Properties",
 1975, III.2; Berman, Plemmons, "Nonnegative Matrices", 1994, for rho(M S) < 1.
@@ -28,6 +33,7 @@ from neural_lander.controller.errors import InputError, Refused
 from neural_lander.controller.files import read_json, sha256_of, write_json
 from neural_lander.controller.loop_model import VerticalLoop, VerticalSlopes, peak_to_peak_gains
 from neural_lander.controller.network import Network
+from neural_lander.controller.setpoint import Plan
 from neural_lander.controller.vehicle import Vehicle, bundled_vehicles, load_vehicle
 
 Array = npt.NDArray[np.float64]
@@ -95,11 +101,23 @@ class Certificate:
     """What has to be watched in flight."""
     binding: dict[str, Any]
     remedies: tuple[dict[str, Any], ...]
+    question: str = ""
+    """SHA-256 of all that the answer depends on, the prover's own text included."""
 
     @property
     def certified(self) -> bool:
-        """Whether it allows to fly."""
+        """Whether everything it is about was proved."""
         return self.verdict == CERTIFIED
+
+    @property
+    def allows_flight(self) -> bool:
+        """Whether it lets fly: proved, and not on an error bound that is only an estimate."""
+        if not self.certified:
+            return False
+        if self.binding.get("reference") is None:
+            return True
+        bounds, tube = self.error_bounds or {}, self.tube or {}
+        return bool(bounds.get("certifies") or tube.get("every_reference"))
 
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
@@ -229,8 +247,24 @@ def _largest_passing(passes: Callable[[float], bool]) -> float | None:
     return share / 1000
 
 
-def binding(network: Network, vehicle: Vehicle, controller: str) -> dict[str, Any]:
-    """Return what a certificate is bound to: SHA-256 of weights, vehicle and gains; controller."""
+def plan_digest(plan: Plan) -> str:
+    """Return the SHA-256 of the motion that a plan describes."""
+    return sha256_of(
+        {
+            "times": plan.times.tolist(),
+            "coefficients": plan.coefficients.tolist(),
+            "decay": plan.decay,
+        }
+    )
+
+
+def binding(
+    network: Network, vehicle: Vehicle, controller: str, plan: Plan | None = None
+) -> dict[str, Any]:
+    """Return what a certificate is bound to: SHA-256 of weights, vehicle, gains, plan; controller.
+
+    ``reference`` is None where the certificate is for every reference.
+    """
     gains = vehicle.as_dict()["gains"]
     return {
         "weights": network.digest,
@@ -239,6 +273,8 @@ def binding(network: Network, vehicle: Vehicle, controller: str) -> dict[str, An
         "controller": controller,
         "gains": sha256_of(gains),
         "gain_values": gains,
+        "reference": None if plan is None else plan_digest(plan),
+        "reference_name": None if plan is None else plan.name,
     }
 
 
@@ -298,7 +334,12 @@ def _is_consistent(certificate: Certificate) -> bool:
         holds = c.lhs is not None and (c.lhs > c.rhs if c.name == "H1" else c.lhs < c.rhs)
         if c.holds != holds:
             return False
-    proved = {"H1", "H2", "H3"} <= names and all(c.holds for c in certificate.conditions)
+    needed = {"H1", "H2", "H3"}
+    if certificate.binding["reference"] is not None and certificate.certified:
+        needed |= {"H4", "H5"}
+        if certificate.tube is None or certificate.error_bounds is None:
+            return False
+    proved = needed <= names and all(c.holds for c in certificate.conditions)
     return certificate.verdict == (CERTIFIED if proved else REFUSED)
 
 
@@ -309,8 +350,11 @@ def require_certificate(
     controller: str,
     file: Path | None = None,
     vehicle_option: str | None = None,
+    plan: Plan | None = None,
 ) -> Certificate:
     """Return the certificate that allows this flight, or refuse.
+
+    One with a tube for the very plan is taken first; else one that holds for every reference.
 
     Args:
         model: the model bundle, whose certificates are looked through.
@@ -319,6 +363,7 @@ def require_certificate(
         controller: the controller about to fly.
         file: take this certificate instead of the bundle's.
         vehicle_option: how the user named the vehicle, for the command in the message.
+        plan: the plan about to fly; None: not known, only a certificate for every plan will do.
 
     Raises:
         Refused: there is none, it says no, or it is for something else; says what differs.
@@ -328,25 +373,45 @@ def require_certificate(
     option = vehicle_option or _option(vehicle)
     cure = f"run `neural-lander certify {model} --vehicle {option} --controller {controller}`"
     path = file or certificate_path(model, bound)
+    along = binding(network, vehicle, controller, plan)
+    if plan is not None:
+        own = file or certificate_path(model, along)
+        if own.is_file():
+            certificate = read_certificate(own)
+            if certificate.allows_flight and not [*_differences(certificate.binding, along)]:
+                return certificate
     if file is None and not path.is_file():
+        if plan is not None and certificate_path(model, along).is_file():
+            raise Refused(_why_not(certificate_path(model, along)))
         raise Refused(_nothing_fits(path.parent, bound, f"{model}: no certificate", cure))
     certificate = read_certificate(path)
-    differences = list(_differences(certificate.binding, bound))
+    differences = list(_differences(certificate.binding, along if plan else bound))
     if differences:
         raise Refused(
             f"{path}: is for something else than this flight: {'; '.join(differences)}; {cure}"
         )
-    if not certificate.certified:
-        raise Refused(f"{path}: says refused: {why_refused(certificate)}")
+    if not certificate.allows_flight:
+        raise Refused(_why_not(path))
     return certificate
+
+
+def _why_not(path: Path) -> str:
+    certificate = read_certificate(path)
+    if not certificate.certified:
+        return f"{path}: says refused: {why_refused(certificate)}"
+    return (
+        f"{path}: proved, but with an estimate of the learned force's error, which does not certify "
+        "flights; certify with a bound you stand for (--epsilon N)"
+    )
 
 
 def why_refused(certificate: Certificate) -> str:
     """Return the conditions that fail with both sides, the dominant channel, and the remedies."""
     failed = [c for c in certificate.conditions if not c.holds]
+    failed.sort(key=lambda c: ("H1", "H2", "H3", "H5", "H4").index(c.name))
     parts = [
         f"{c.name} on {c.axis}, {c.bin}: {c.statement} fails, "
-        + ("it cannot be computed" if c.lhs is None else f"{c.lhs:.4g} against {c.rhs:g}")
+        + ("it cannot be computed" if c.lhs is None else f"{c.lhs:.4g} against {c.rhs:.4g}")
         for c in failed[:1]
     ]
     if certificate.channels:
@@ -388,6 +453,9 @@ def _differences(certified: dict[str, Any], flying: dict[str, Any]) -> Iterator[
         yield f"vehicle: {names} ({certified['vehicle'][:12]} → {flying['vehicle'][:12]})"
     if certified["controller"] != flying["controller"]:
         yield f"controller: {certified['controller']} → {flying['controller']}"
+    if certified["reference"] not in (None, flying["reference"]):
+        there, here = certified.get("reference_name"), flying["reference_name"] or "any"
+        yield f"reference: {there} ({certified['reference'][:12]}) → {here}"
     if certified["gains"] != flying["gains"]:
         yield from _gain_differences(certified["gain_values"], flying["gain_values"])
 

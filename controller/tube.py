@@ -27,6 +27,7 @@ a Volterra inequality with a non-negative kernel.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -77,8 +78,8 @@ class Start:
     """Bound of the height error [m]."""
     speed: float = 0.0
     """Bound of the speed error [m/s]."""
-    thrust: float = 0.0
-    """Bound of |T - T0|, and of |command in the pipeline - T0| [N]."""
+    thrust: float | None = 0.0
+    """Bound of |T - T0|, and of |command in the pipeline - T0| [N]; None: both are at weight."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,7 @@ def segment_ranges(
     """Return (first, end) of runs of cells whose middle height is between the same two edges."""
     band = np.searchsorted(np.asarray(edges), cells.middle[:, 0], side="right")
     cuts = [0, *(np.flatnonzero(np.diff(band)) + 1).tolist(), len(band)]
-    return [(a, b) for a, b in zip(cuts[:-1], cuts[1:], strict=True) if b > a]
+    return [(a, b) for a, b in pairwise(cuts) if b > a]
 
 
 def tube_along(
@@ -173,6 +174,7 @@ def tube_along(
         start: at the first cell's start.
         rest: first cell at which the plan is at rest.
     """
+    assert start.thrust is not None
     models = [loop.channels(s.slopes, loop.effective_lag(s.thrust)) for s in segments]
     first = models[0]
     n_x, n_q, n_r = len(first.A), len(first.delta), first.delta.shape[1]
@@ -316,7 +318,7 @@ def _outside(
     reach = math.ceil((loop.period + loop.latency) / cells.cell - 1e-9)
     hold = model.names["channels"].index("hold and latency")
     w[:, hold] = _running_maximum(noise, reach)
-    w[: reach + 1, hold] = np.maximum(w[: reach + 1, hold], start.thrust)
+    w[: reach + 1, hold] = np.maximum(w[: reach + 1, hold], start.thrust or 0.0)
     for at, size in cells.jumps:
         i = int(at / cells.cell + 1e-9)
         if i < len(w):
@@ -332,8 +334,9 @@ def _outside(
 
 def _running_maximum(values: Array, reach: int) -> Array:
     """Return the maximum over each value and the ``reach`` before it."""
-    return np.max([np.r_[np.full(k, values[0]), values[: len(values) - k]] for k in
-                   range(min(reach, len(values) - 1) + 1)], axis=0)  # fmt: skip
+    reach = min(reach, len(values) - 1)
+    shifted = [np.r_[np.full(k, values[0]), values[: len(values) - k]] for k in range(reach + 1)]
+    return np.asarray(np.max(shifted, axis=0), dtype=np.float64)
 
 
 @compiled
@@ -596,10 +599,8 @@ def greatest_response(A: Array, C: Array, steps: int = 8192) -> Array:
     return np.asarray(peak @ np.linalg.inv(np.eye(len(A)) - end) * (1 + 1e-9))
 
 
-def _no_tube(
-    cells: ReferenceCells, model: LinearModel, small: Array, last: LinearModel
-) -> Tube:
-    n_q, n_r = model.delta.shape
+def _no_tube(cells: ReferenceCells, model: LinearModel, small: Array, last: LinearModel) -> Tube:
+    n_r = model.delta.shape[1]
     n, outputs = len(cells.low), len(model.C) - n_r
     abscissa = float(np.linalg.eigvals(last.A).real.max())
     return Tube(

@@ -5,6 +5,11 @@ the intervals are widened to contain 0: beyond its clamp an input does not chang
 more, so the slope in it is 0 there. Hence the intervals hold at every state, not only inside the
 envelope.
 
+Without a plan the verdict is for every reference, and says nothing of how far. Along a plan it is
+that of ``tube_proof``, with the tube; where the bound of the learned force's error is only the
+model's own estimate, the certificate says so, and the gate does not open on the strength of it.
+A question that was answered before, by the same prover, is not worked out again.
+
 Beside the verdict stand the two conditions of the paper, reported and not proved (Shi et al.,
 "Neural Lander", ICRA 2019, Lemma 3.1 and Theorem 3.2).
 """
@@ -23,15 +28,21 @@ from neural_lander.controller.certificate import (
     certificate_path,
     decide,
     package_version,
+    read_certificate,
     remedies,
     write_certificate,
 )
 from neural_lander.controller.errors import InputError
-from neural_lander.controller.files import read_json
+from neural_lander.controller.files import read_json, sha256_of, sha256_of_file
 from neural_lander.controller.loop_model import VerticalLoop
 from neural_lander.controller.network import SOURCES, Network, load_network
+from neural_lander.controller.setpoint import Plan
+from neural_lander.controller.tube import ErrorBounds, Start
 from neural_lander.controller.vehicle import Vehicle
+from neural_lander.learning.level_force import LevelForce
 from neural_lander.learning.slopes import UNITS, Box, Interval, layer_norm_bound, slope_intervals
+from neural_lander.learning.tube_proof import prove_tube
+from neural_lander.learning.tube_report import tube_channels, tube_remedies, tube_table
 
 CONTROLLERS = ("learned", "learned+observer")
 """Controllers with a learned force, which is what there is to certify."""
@@ -46,11 +57,24 @@ def certify(
     controller: str = "learned+observer",
     out: Path | None = None,
     progress: Progress | None = None,
+    plan: Plan | None = None,
+    errors: ErrorBounds | None = None,
+    start: Start | None = None,
 ) -> tuple[Certificate, Path]:
     """Decide on a model bundle in the vertical loop of ``vehicle`` and write the certificate.
 
     Returns the certificate, which may say ``refused``, and where it was written: ``out``, or
     MODEL/certificates/HASH.json.
+
+    Args:
+        model: the model bundle.
+        vehicle: what is flown, with its gains.
+        controller: one of ``CONTROLLERS``.
+        out: where to write, instead of the bundle's folder.
+        progress: told how far it is.
+        plan: prove a tube along this plan; None: decide for every reference, without a tube.
+        errors: bounds of the learned force's error, for the tube; None: the model's estimate.
+        start: of the flight along the plan; None: at rest on it, with thrust equal to weight.
 
     Raises:
         InputError: a controller without a learned force, a bundle that cannot be read, whose
@@ -68,42 +92,121 @@ def certify(
     info = read_json(where)
     box = _box(network, info, where)
 
+    bound = binding(network, vehicle, controller, plan)
+    path = out or certificate_path(model, bound)
+    if plan is not None and errors is None:
+        errors = _estimate(info, where)
+    if start is None:
+        start = Start(thrust=None)
+    question = _question(bound, info, errors, start)
+    answered = _answered(path, question)
+    if answered is not None:
+        report(1.0, f"{answered.verdict}, as before")
+        return answered, path
+
     report(0.1, "bounding the slopes")
     slopes = slope_intervals(network, box).with_zero()
-    report(0.6, "deciding")
+    report(0.2, "deciding")
     loop = VerticalLoop.of(vehicle, controller)
     vertical = slopes.vertical()
     decision = decide(vertical, loop)
-    if not decision.certified:
+    conditions, channels, certified = decision.conditions, decision.channels, decision.certified
+    tube: dict[str, Any] | None = None
+    helps: tuple[dict[str, Any], ...] = ()
+    if plan is not None:
+        assert errors is not None
+        force = LevelForce.of(network)
+        proof = prove_tube(
+            plan, force, loop, errors, start,
+            progress=lambda share, text: report(0.2 + 0.7 * share, text),
+        )  # fmt: skip
+        conditions, certified = proof.conditions, proof.certified
+        channels = tube_channels(proof)
+        tube = tube_table(proof, plan)
+        tube["every_reference"] = decision.certified
+        if not certified:
+            report(0.7, "looking for what would pass")
+            helps = tube_remedies(plan, force, loop, errors, start)
+    elif not certified:
         report(0.7, "looking for what would pass")
-    bound = binding(network, vehicle, controller)
+        helps = remedies(vertical, loop)
     certificate = Certificate(
-        verdict=CERTIFIED if decision.certified else REFUSED,
+        verdict=CERTIFIED if certified else REFUSED,
         controller=controller,
         version=package_version(),
-        conditions=decision.conditions,
-        channels=decision.channels,
+        conditions=conditions,
+        channels=channels,
         slopes={
             **slopes.as_dict(),
             "holds": "everywhere: over the box, and beyond it the clamped inputs leave slope 0",
         },
         loop={
-            **asdict(loop),
+            **_finite(asdict(loop)),
             "lag": list(loop.lag),
+            "thrust_limits": list(loop.thrust_limits),
             "command_noise_n": loop.command_noise(vertical) if vertical.thrust[0] > -1 else None,
         },
-        tube=None,
-        error_bounds=None,
+        tube=tube,
+        error_bounds=None if errors is None else _error_bounds(errors),
         reported=_paper(network, vehicle, info),
-        assumptions=_assumptions(loop, vehicle),
-        monitor=_monitor(loop, vehicle),
+        assumptions=_assumptions(loop, vehicle, tube, errors),
+        monitor=_monitor(loop, vehicle, tube),
         binding=bound,
-        remedies=() if decision.certified else remedies(vertical, loop),
+        remedies=helps,
+        question=question,
     )
-    path = out or certificate_path(model, bound)
     write_certificate(path, certificate)
     report(1.0, certificate.verdict)
     return certificate, path
+
+
+def _question(
+    bound: dict[str, Any], info: dict[str, Any], errors: ErrorBounds | None, start: Start
+) -> str:
+    """Return the digest of everything that the answer depends on."""
+    rooms = Path(__file__).parent, Path(__file__).parent.parent / "controller"
+    prover = [sha256_of_file(file) for room in rooms for file in sorted(room.glob("*.py"))]
+    given = None if errors is None else asdict(errors)
+    text = {"binding": bound, "model": info, "errors": given, "start": asdict(start)}
+    return sha256_of({**text, "prover": prover})
+
+
+def _answered(path: Path, question: str) -> Certificate | None:
+    """Return the certificate at ``path`` if it is the answer to the same question."""
+    try:
+        certificate = read_certificate(path)
+    except InputError:
+        return None
+    return certificate if certificate.question == question else None
+
+
+def _estimate(info: dict[str, Any], where: Path) -> ErrorBounds:
+    value = _number(info.get("error_estimate_n"))
+    if value is None:
+        raise InputError(
+            f"{where}: has no error_estimate_n; give a bound of the learned force's error with "
+            "--epsilon N, or certify for every reference, without a tube"
+        )
+    return ErrorBounds(value, source=ESTIMATE)
+
+
+ESTIMATE = "error_estimate_n of the model: an estimate, does not certify flights"
+
+
+def _error_bounds(errors: ErrorBounds) -> dict[str, Any]:
+    return {
+        "changing_n": errors.changing,
+        "constant_n": errors.constant,
+        "source": errors.source,
+        "certifies": errors.source != ESTIMATE,
+        "flights": None,
+        "alpha": None,
+    }
+
+
+def _finite(values: dict[str, Any]) -> dict[str, Any]:
+    """Return values with None in the place of infinity, as JSON wants it."""
+    return {k: None if isinstance(v, float) and math.isinf(v) else v for k, v in values.items()}
 
 
 def _box(network: Network, info: dict[str, Any], where: Path) -> Box:
@@ -186,16 +289,34 @@ def _number(value: Any) -> float | None:
     return float(value)
 
 
-def _assumptions(loop: VerticalLoop, vehicle: Vehicle) -> tuple[str, ...]:
+def _assumptions(
+    loop: VerticalLoop,
+    vehicle: Vehicle,
+    tube: dict[str, Any] | None,
+    errors: ErrorBounds | None,
+) -> tuple[str, ...]:
     low, high = loop.lag
+    if tube is None or errors is None:
+        far = (
+            "the proof says that the errors stay bounded, not how far: no tube, because it is for "
+            "every reference and no bound of the learned force's error is part of it"
+        )
+    else:
+        far = (
+            f"the learned force is off by at most {errors.constant:g} N that stays the same through "
+            f"the flight and {errors.changing:g} N that may change in any way ({errors.source}); "
+            f"the flight follows the plan {tube['plan']!r} and starts within "
+            f"{tube['start']['height']:g} m and {tube['start']['speed']:g} m/s of it, thrust and "
+            "commands under way at weight; until first contact"
+        )
     lines = [
         "vertical axis only, flown level: attitude, sideways motion and unequal rotors are not in "
         "the proof; what they add to the vertical force counts as error of the learned force",
-        "the proof says that the errors stay bounded, not how far: no tube, because the error of "
-        "the learned force has not been calibrated on unseen flights",
+        far,
         "no rotor leaves its limits, and the solver of the thrust finds a solution within "
         f"{loop.tolerance:.2g} N",
-        f"thrust follows its command with a first-order lag between {low:g} and {high:g} s",
+        f"thrust follows its command with a first-order lag between {low:g} and {high:g} s, the "
+        "same for all rotors",
         f"control every {loop.period:g} s, applied at most {loop.latency:g} s after the "
         "measurement",
         f"the estimate is off by at most {loop.noise_position:g} m and "
@@ -205,14 +326,16 @@ def _assumptions(loop: VerticalLoop, vehicle: Vehicle) -> tuple[str, ...]:
     ]
     if loop.observer:
         lines.append(
-            "the observer stays inside its limit, and its rotor speeds and velocities are of the "
-            f"same moment, at most {loop.period:g} s old"
+            "the observer stays inside its limit, its rotor speeds and velocities are of the "
+            f"same moment, at most {loop.period:g} s old, and the thrust it gets from them is off by "
+            f"at most {loop.noise_thrust:.2%}"
         )
     return tuple(lines)
 
 
-def _monitor(loop: VerticalLoop, vehicle: Vehicle) -> tuple[str, ...]:
-    lines = [
+def _monitor(loop: VerticalLoop, vehicle: Vehicle, tube: dict[str, Any] | None) -> tuple[str, ...]:
+    lines = [] if tube is None else ["the estimate inside tube and noise, and inside its box"]
+    lines += [
         f"residual of the thrust solver at most {loop.tolerance:.2g} N",
         f"control period + latency at most {loop.period + loop.latency:g} s",
         "no rotor saturated",

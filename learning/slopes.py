@@ -161,6 +161,14 @@ def bound_slopes(
     return _widened(layers, search)
 
 
+def decided_gates(
+    layers: "Layers", low: Array, high: Array
+) -> list[tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]]:
+    """Return for each hidden layer which neurons are open all over a box, and which undecided."""
+    on, undecided = _gates(layers, low[None], high[None])
+    return [(a[0], b[0]) for a, b in zip(on, undecided, strict=True)]
+
+
 def _widened(layers: "Layers", search: "_Search") -> tuple[Array, Array]:
     """Return the bounds of a search, outward by more than rounding can be."""
     magnitude = np.eye(layers[0][0].shape[1])

@@ -37,7 +37,7 @@ from neural_lander.controller.vehicle import GRAVITY
 
 Array = npt.NDArray[np.float64]
 
-COARSE, FINE = 0.008, 0.004
+COARSE, FINE = 0.016, 0.004
 """Cells of the time grid while the boxes are sought, and for the proof [s]."""
 
 SETTLING = 3.0
@@ -91,6 +91,7 @@ class TubeProof:
     tube: Tube | None
     cells: ReferenceCells
     boxes: tuple[SegmentBox, ...]
+    segments: tuple[Segment, ...]
     rounds: int
     start: Start
     errors: ErrorBounds
@@ -161,8 +162,8 @@ def prove_tube(
     else:
         radii = [_shrunk(need, rad) for need, rad in zip(needed, radii, strict=True)]
     best = proof
-    for k in range(3):
-        tell(0.7 + 0.1 * k, "final rounds")
+    for k in range(2):
+        tell(0.7 + 0.15 * k, "final rounds")
         tried, needed = fine.prove(radii, proof.rounds + k + 1)
         if tried.certified and tried.height() <= best.height():
             gained = best.height() / tried.height()
@@ -237,13 +238,12 @@ class _Round:
             conditions += unique
         boxes = [self._box(s, r, span) for s, r, span in zip(segments, radii, spans, strict=True)]
         if not all(c.holds for c in conditions):
-            return self._proof(conditions, None, boxes, count), None
-        tube = tube_along(
-            self.cells, segments, self.loop, self.errors, self.start, self.rest
-        )
+            return self._proof(conditions, None, boxes, segments, count), None
+        start = self._start(segments[0], spans[0])
+        tube = tube_along(self.cells, segments, self.loop, self.errors, start, self.rest)
         conditions += self._gains(tube, segments)
         if not tube.finite:
-            return self._proof(conditions, None, boxes, count), None
+            return self._proof(conditions, None, boxes, segments, count), None
         needed, reached = [], []
         for k, (segment, box) in enumerate(zip(segments, boxes, strict=True)):
             last = k == len(segments) - 1
@@ -251,14 +251,34 @@ class _Round:
             needed.append(need)
             reached.append(full)
             conditions += self._inside(box, full, tube, segment, last)
-        return self._proof(conditions, tube, reached, count), needed
+        return self._proof(conditions, tube, reached, segments, count), needed
+
+    def _start(self, segment: Segment, span: Interval) -> Start:
+        """Return the start with its thrust error: weight against what the errors there want."""
+        if self.start.thrust is not None:
+            return self.start
+        loop, slopes = self.loop, segment.slopes
+        moved = (
+            (loop.k_p + _magnitude(slopes.height)) * self.start.height
+            + (loop.k_v + _magnitude(slopes.vertical_speed)) * self.start.speed
+            + loop.observer * loop.mass * loop.noise_velocity
+        )
+        weight = loop.mass * GRAVITY
+        off = max(abs(weight - span[0]), abs(weight - span[1]))
+        return replace(self.start, thrust=off + moved / (1 + slopes.thrust[0]))
 
     def _proof(
-        self, conditions: list[Condition], tube: Tube | None, boxes: list[SegmentBox], count: int
+        self,
+        conditions: list[Condition],
+        tube: Tube | None,
+        boxes: list[SegmentBox],
+        segments: list[Segment],
+        count: int,
     ) -> TubeProof:
         return TubeProof(
-            tuple(conditions), tube, self.cells, tuple(boxes), count, self.start, self.errors
-        )
+            tuple(conditions), tube, self.cells, tuple(boxes), tuple(segments), count, self.start,
+            self.errors,
+        )  # fmt: skip
 
     def _segment(
         self, first: int, end: int, radius: Radii
@@ -329,7 +349,7 @@ class _Round:
         self, tube: Tube, segment: Segment, span: Interval, last: bool
     ) -> tuple[Radii, SegmentBox]:
         """Return the radii the tube needs in one segment, and its box with what is reached."""
-        slopes, loop = segment.slopes, self.loop
+        slopes = segment.slopes
         z = tube.bound("height error", segment, last)
         v = tube.bound("speed error", segment, last)
         wanted = tube.bound("wanted force error", segment, last)
@@ -337,13 +357,12 @@ class _Round:
         nu = float(tube.command[segment.first : segment.end].max())
         if last:
             nu = max(nu, tube.command_after)
-        ideal = (
-            wanted + _magnitude(slopes.height) * z + _magnitude(slopes.vertical_speed) * v
-        ) / (1 + slopes.thrust[0])
+        ideal = (wanted + _magnitude(slopes.height) * z + _magnitude(slopes.vertical_speed) * v) / (
+            1 + slopes.thrust[0]
+        )
         thrust = ideal + max(delta, nu)
         box = self._box(segment, (z, v, thrust), span)
         t = (span[0] - thrust, span[1] + thrust)
-        del loop
         return (z, v, thrust), replace(
             box, reached_height=box.height, reached_speed=box.vertical_speed, reached_thrust=t
         )
@@ -377,22 +396,20 @@ class _Round:
                 _condition("H4", box.name, f"greatest {what} below the box's end [{unit}]",
                            need[1], have[1])
             )  # fmt: skip
-            low = _condition(
-                "H4", box.name, f"least {what} above the box's end [{unit}]", need[0], have[0], True
-            )
             if what == "height" and have[0] <= -self.loop.noise_position:
-                low = replace(low, statement="least height: cut at contact [m]", rhs=-math.inf,
-                              margin=None, holds=True)  # fmt: skip
-                continue
-            found.append(low)
+                continue  # the box reaches down to the surface: contact comes first
+            found.append(
+                _condition("H4", box.name, f"the box's lower end below the least {what} [{unit}]",
+                           have[0], need[0])
+            )  # fmt: skip
         limits = self.loop.thrust_limits
         found.append(
             _condition("H5", box.name, "greatest thrust below the rotors' limit [N]",
                        reached.reached_thrust[1], limits[1])
         )  # fmt: skip
         found.append(
-            _condition("H5", box.name, "least thrust above the rotors' limit [N]",
-                       reached.reached_thrust[0], limits[0], True)
+            _condition("H5", box.name, "the rotors' lower limit below the least thrust [N]",
+                       limits[0], reached.reached_thrust[0])
         )  # fmt: skip
         if self.loop.observer:
             noise = self.loop.observer * self.loop.mass * self.loop.noise_velocity
@@ -411,9 +428,7 @@ def reference_thrust(
     wanted = loop.mass * (GRAVITY + acceleration)
     limit = loop.thrust_limits
     low = np.full(wanted.shape, limit[0])
-    high = np.full(
-        wanted.shape, limit[1] if math.isfinite(limit[1]) else 3 * GRAVITY * loop.mass
-    )
+    high = np.full(wanted.shape, limit[1] if math.isfinite(limit[1]) else 3 * GRAVITY * loop.mass)
     for _ in range(60):
         middle = (low + high) / 2
         above = middle + force.force(height, speed, middle) > wanted

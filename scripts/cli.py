@@ -217,7 +217,7 @@ def import_(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Turn logs of other stacks into flight logs, and say what they can teach.
+    """Turn logs of other stacks into flight logs.
 
     The verdict says whether ground effect may be learned from a flight, and why if not. Of several
     logs the good are written and the bad are named; exit status 2 then.
@@ -235,6 +235,34 @@ def import_(
         show_imports([result for result in results if result.error is None], tell)
         for why in bad:
             tell.status = _say("error", InputError(why), cli_output.BAD_INPUT)
+
+
+@app.command(
+    epilog="\b\nExample:\n  neural-lander identify flights --vehicle my-quad.toml --out identified.toml"
+)
+def identify(
+    flights: Flights,
+    vehicle: VehicleName,
+    out: Annotated[Path, typer.Option("--out", help="Vehicle file to write.", metavar="FILE.toml")],
+    as_json: Json = False,
+) -> None:
+    """Fit what a vehicle file lacks or has wrong.
+
+    Thrust law, motor lag, delay, accelerometer offset and centre of mass, from flight away from the
+    ground, with 95 % intervals over flights; what the flights do not settle is named.
+    """
+    from neural_lander.controller.flight_log import read_flight_logs
+    from neural_lander.controller.vehicle import load_vehicle
+    from neural_lander.learning.identification import check_output, write_identified
+    from neural_lander.learning.identification import identify as run_identify
+    from neural_lander.scripts.cli_identify import show_identification
+
+    with report(as_json) as tell:
+        known = load_vehicle(vehicle)
+        check_output(out)
+        found = run_identify(read_flight_logs(flights), known)
+        write_identified(found, vehicle, out)
+        show_identification(found, out, tell)
 
 
 @app.command(
@@ -310,7 +338,8 @@ def evaluate(
 
 
 @app.command(
-    epilog="\b\nExample:\n  neural-lander certify model --vehicle intel-aero --controller learned"
+    epilog="\b\nExamples:\n  neural-lander certify model --vehicle intel-aero --controller learned"
+    "\n  neural-lander certify model --vehicle intel-aero --reference s-curve --epsilon 0.1"
 )
 def certify(
     model: Annotated[Path, typer.Argument(help="Model folder.", metavar="MODEL")],
@@ -322,21 +351,56 @@ def certify(
         Path | None,
         typer.Option(help="Where to write it, instead of MODEL/certificates.", metavar="FILE"),
     ] = None,
+    reference: Annotated[
+        str | None,
+        typer.Option(
+            help="Prove a tube along this reference: s-curve or exponential. Without: decide for "
+            "every reference, no tube.",
+            metavar="R",
+        ),
+    ] = None,
+    scenario: ScenarioName = "flat",
+    epsilon: Annotated[
+        float | None,
+        typer.Option(
+            help="Bound of the learned force's error that may change in any way [N]; default: the "
+            "model's own estimate, which does not certify flights.",
+            min=0,
+            metavar="N",
+        ),
+    ] = None,
+    epsilon_constant: Annotated[
+        float,
+        typer.Option(
+            help="Bound of the part of it that stays the same through a flight [N].",
+            min=0,
+            metavar="N",
+        ),
+    ] = 0.0,
     as_json: Json = False,
 ) -> None:
     """Decide whether a model may fly.
 
-    The certificate is written either way; exit status 3 where it says no.
+    With --reference the answer is a tube around that plan. The certificate is written either way;
+    exit status 3 where it says no.
     """
     from neural_lander.controller.certificate import why_refused
     from neural_lander.controller.vehicle import load_vehicle
     from neural_lander.learning.certify import certify as run_certify
+    from neural_lander.scripts.cli_certify import tube_options
     from neural_lander.scripts.cli_inspect import show_certificate
 
     with report(as_json) as tell:
         known = load_vehicle(vehicle)
         with progress_bar("certify") as progress:
-            certificate, path = run_certify(model, known, controller, out, progress)
+            certificate, path = run_certify(
+                model,
+                known,
+                controller,
+                out,
+                progress,
+                **tube_options(reference, scenario, epsilon, epsilon_constant),
+            )
         tell.result = certificate.as_dict()
         show_certificate(tell.result, tell)
         tell.wrote(path)

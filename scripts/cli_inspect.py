@@ -1,5 +1,6 @@
 """``inspect``: what is in a flight log, a model, a certificate, a run or a comparison."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,7 @@ def inspect(
     if path.is_dir():
         return _flights(flight_paths([path]), picture or path / "residual.png", vehicle, model, out)
     if path.suffix == ".json":
-        return _certificate(path, out)
+        return _certificate(path, picture, out)
     raise InputError(f"{path}: is nothing that can be inspected; expected {EXPECTED}")
 
 
@@ -184,11 +185,15 @@ def show_scores(scores: dict[str, Any], out: Report) -> None:
     )
 
 
-def _certificate(path: Path, out: Report) -> None:
+def _certificate(path: Path, picture: Path | None, out: Report) -> None:
     from neural_lander.controller.certificate import read_certificate
 
     certificate = read_certificate(path)
     show_certificate(certificate.as_dict(), out)
+    if picture is not None:
+        from neural_lander.learning.tube_plot import plot_tube
+
+        out.wrote(plot_tube(certificate, picture))
     out.result = certificate.as_dict()
 
 
@@ -201,9 +206,19 @@ def show_certificate(certificate: dict[str, Any], out: Report) -> None:
         [
             (c["name"], c["axis"], c["bin"], c["statement"], c["lhs"], c["rhs"], c["margin"],
              c["holds"])
-            for c in certificate["conditions"]
+            for c in _tightest(certificate["conditions"])
         ],
     )  # fmt: skip
+    tube = certificate["tube"]
+    if tube is not None and "p_max_m" in tube:
+        bounds = certificate["error_bounds"]
+        out.line(
+            f"tube along '{tube['plan']}': height within {100 * tube['p_max_m']:.2f} cm, at rest "
+            f"after it {100 * tube['after']['p_m']:.2f} cm, with the learned force off by at most "
+            f"{bounds['constant_n']:.3g} N constant + {bounds['changing_n']:.3g} N ({bounds['source']})"
+        )
+        parts = sorted(tube["shares"].items(), key=lambda item: -item[1])[:5]
+        out.line("made of " + ", ".join(f"{name} {share:.0%}" for name, share in parts))
     out.table(
         "reported, not proved (the paper's conditions)",
         ("condition", "statement", "left", "right", "holds"),
@@ -212,3 +227,14 @@ def show_certificate(certificate: dict[str, Any], out: Report) -> None:
             for r in certificate["reported"]
         ],
     )
+
+
+def _tightest(conditions: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the conditions that fail, then of each statement the one with the least margin."""
+    failed = [c for c in conditions if not c["holds"]]
+    least: dict[tuple[str, str], dict[str, Any]] = {}
+    for c in conditions:
+        if c["holds"]:
+            key = (c["name"], c["statement"])
+            least[key] = min(least.get(key, c), c, key=lambda entry: entry["margin"] or 0.0)
+    return failed + list(least.values())
