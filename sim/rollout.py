@@ -36,7 +36,7 @@ Start = tuple[Vector, Quaternion, Vector, Vector]
 ENGINES = ("pybullet", "hybrid")
 """Names that ``land --engine`` takes."""
 
-STANDING = math.cos(math.radians(20))
+STANDING = math.cos(math.radians(5))
 """Tilted less than this the legs touch a floor before anything else can."""
 CRASH_TILT = math.radians(60)
 """[rad]"""

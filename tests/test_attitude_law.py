@@ -63,3 +63,11 @@ def test_a_large_tilt_comes_back():
     start = Rotation.from_euler("ZX", [0.7, 1.05])
     end = solve_ivp(motion, (0, 1.5), [*start.as_quat(), 0, 0, 0], rtol=1e-6).y[:4, -1]
     assert Rotation.from_quat(end).magnitude() < np.deg2rad(1.5)
+
+
+def test_gyroscopic_torque_is_carried_so_that_the_rate_only_decays():
+    omega = np.array([1.0, -2.0, 0.5])
+    found = torque(Rotation.identity(), rate=tuple(omega))
+    j = AERO.body.inertia
+    damping = 2 * np.array([0.9 * 14, 0.9 * 14, 4.0]) * j * omega
+    assert_allclose(found - np.cross(omega, j * omega), -damping)

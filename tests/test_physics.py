@@ -62,6 +62,16 @@ def test_turning_the_world_about_the_vertical_turns_the_wrench(kind):
         assert_allclose(yaw.apply(a), b, atol=1e-12)
 
 
+def test_a_higher_floor_is_the_same_floor():
+    here = wrench(ROTOR, (0, 0, 0.2))
+    w = world_record(AERO, ROTOR, surface=0.7).view(np.recarray)[0]
+    there = aerodynamic_wrench.py_func(
+        w, network_record(None)[0], (0, 0, 0.9), LEVEL, STILL, STILL, HOVER
+    )
+    for a, b in zip(here, there, strict=True):
+        assert_allclose(a, b, atol=1e-12)
+
+
 def test_torque_of_rotor_thrusts_is_the_mixing_matrix():
     f = np.array([3.0, 3.5, 4.0, 3.2])
     force, torque, _ = wrench(NO_AERODYNAMICS, f=tuple(f))

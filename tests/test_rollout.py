@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from neural_lander.controller.errors import InputError
 from neural_lander.controller.landing_controller import CONTROLLERS
@@ -148,3 +149,36 @@ def test_noise_and_latency_are_what_the_controller_feels():
     ]:
         gap = np.abs(log[measured] - log[truth]).max()
         assert 0.8 * bound < gap <= bound + 1e-12
+
+
+def test_attitude_and_rotor_speed_are_measured_within_their_bounds():
+    log = fly(Flight(AERO, "observer", FLAT), 2).log
+    truth = Rotation.from_quat(log["truth_attitude"])
+    error = np.abs((truth.inv() * Rotation.from_quat(log["attitude"])).as_rotvec()).max()
+    assert 0.8 * AERO.noise.attitude < error <= AERO.noise.attitude * (1 + 1e-3)
+    flying = (
+        log["truth_rotor_thrust"][:-1].min(axis=1) > 1.0
+    )  # thrust at a sample: the row before's
+    speed = np.sqrt(log["truth_rotor_thrust"][:-1] / AERO.rotors.k_f)
+    share = np.abs(log["rotor_speed"][1:] / np.maximum(speed, 1.0) - 1)[flying].max()
+    assert 0.8 * AERO.noise.rotor_speed < share <= AERO.noise.rotor_speed + 1e-9
+
+
+def test_thrust_follows_its_command_after_latency_and_lag():
+    """The logged thrust is the logged command, two steps late, through the lag of 40 ms."""
+    log = fly(Flight(AERO, "pd", FLAT), 4).log
+    command, thrust = log["rotor_thrust_command"], log["truth_rotor_thrust"]
+    follow = 1 - np.exp(-AERO.timing.period / AERO.rotors.lag)
+    late = round(AERO.timing.latency / AERO.timing.period)
+    wanted = thrust[late : 2000 - 1] + follow * (command[1 : 2000 - late] - thrust[late : 2000 - 1])
+    np.testing.assert_allclose(thrust[late + 1 : 2000], wanted, atol=1e-12)
+
+
+def test_a_vehicle_that_tips_over_its_legs_has_crashed():
+    """All feet ahead of the centre of mass: it stands only while its rotors hold it."""
+    ahead = np.abs(AERO.legs.feet) * np.array([0.5, 1.0, -1.0]) + np.array([0.05, 0.0, 0.0])
+    ahead[:2, 1] *= -1
+    tippy = replace(AERO, legs=replace(AERO.legs, feet=ahead))
+    summary = fly(Flight(tippy, "observer", FLAT, aero="none"), 0).summary
+    assert summary["crash_reason"] == "contact by something else than the legs"
+    assert not summary["landed"]

@@ -97,3 +97,13 @@ def test_force_error_counts_below_15_cm_and_only_where_something_was_learned():
     )
     blind = flight(height, height, contact, controller="pid")
     assert summarise(blind, Outcome(at, None, ""), PLAN, AERO)["force_rmse_low_n"] is None
+
+
+def test_the_other_legs_may_hit_harder_than_the_first():
+    t, height, contact = straight_down()
+    at = int(np.argmax(contact > 0))
+    speed = np.where(height > 0, -0.1, 0.0)
+    speed[at + 5] = -0.4
+    s = summarise(flight(height, height, contact, speed), Outcome(at, at + 99, ""), PLAN, AERO)
+    assert s["touchdown_speed_m_s"] == pytest.approx(0.1)
+    assert s["contact_speed_max_m_s"] == pytest.approx(0.4)

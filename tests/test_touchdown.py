@@ -48,3 +48,7 @@ def test_a_bump_in_passing_does_not_add_up():
         feel(c, CUT_TIME / 2, force=0.5)
         feel(c, 2 * PERIOD, force=0.0)
     assert c.phase == PUSHING
+
+
+def test_a_vehicle_that_still_moves_is_not_cut():
+    assert feel(memory(PUSHING), 5.0, force=0.5, speed=0.2) == PUSHING
