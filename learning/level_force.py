@@ -13,6 +13,7 @@ for tangents, and for secants with (Omega_1 + Omega_2) / 2 in the place of Omega
 
 import math
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,23 @@ Array = npt.NDArray[np.float64]
 
 AT_REST = {"velocity_world": (0.0, 0.0, None), "quaternion_xyzw": (0.0, 0.0, 0.0, 1.0)}
 """Inputs held while flying level; None: the vertical speed."""
+
+
+PIECES = 6
+"""A box of thrusts is cut in so many where rotor speed is the input: 1 / Omega changes across it."""
+
+
+def _hull(parts: list[VerticalSlopes]) -> VerticalSlopes:
+    """Return intervals that contain those of all parts; secants across them are means of theirs."""
+
+    def hull(intervals: list[Interval]) -> Interval:
+        return min(i[0] for i in intervals), max(i[1] for i in intervals)
+
+    return VerticalSlopes(
+        hull([p.height for p in parts]),
+        hull([p.vertical_speed for p in parts]),
+        hull([p.thrust for p in parts]),
+    )
 
 
 @dataclass(frozen=True)
@@ -120,7 +138,15 @@ class LevelForce:
         """Return intervals that hold every tangent and secant of the force over a box."""
         key = (*height, *speed, *thrust, relative_gap, float(max_boxes))
         if key not in self.found:
-            self.found[key] = self._slopes(height, speed, thrust, relative_gap, max_boxes)
+            pieces = 1 if self.k_f is None else PIECES
+            ends = np.linspace(*thrust, pieces + 1)
+            ends[0], ends[-1] = thrust
+            self.found[key] = _hull(
+                [
+                    self._slopes(height, speed, (float(a), float(b)), relative_gap, max_boxes)
+                    for a, b in pairwise(ends)
+                ]
+            )
         return self.found[key]
 
     def _slopes(

@@ -46,6 +46,9 @@ SETTLING = 3.0
 ROOM = 1.02
 """A box is this much larger than the tube it was made for."""
 
+GROWTH = 1.03
+"""A box that did not hold its tube becomes this much larger than the tube."""
+
 Progress = Callable[[float, str], None]
 
 
@@ -136,7 +139,7 @@ def prove_tube(
     start = start or Start()
     coarse = _Round.on(plan, force, loop, errors, start, max(cell, COARSE))
     radii = [(loop.noise_position, loop.noise_velocity, 0.1)] * len(coarse.ranges)
-    proof, growth = None, 1.05
+    proof = None
     for k in range(max_rounds):
         tell(0.1 + 0.5 * k / max_rounds, f"round {k + 1}")
         proof, needed = coarse.prove(radii, k + 1)
@@ -148,9 +151,7 @@ def prove_tube(
                      for n, r in zip(need, rad, strict=True))  # fmt: skip
         if inside:
             return proof  # H4 holds, something else fails: larger boxes cannot help
-        radii = [_larger(need, rad, growth) for need, rad in zip(needed, radii, strict=True)]
-        if k >= 2:
-            growth = 1.15
+        radii = [_larger(need, rad, GROWTH) for need, rad in zip(needed, radii, strict=True)]
     assert proof is not None
     if not proof.certified:
         return proof
@@ -357,9 +358,15 @@ class _Round:
         nu = float(tube.command[segment.first : segment.end].max())
         if last:
             nu = max(nu, tube.command_after)
-        ideal = (wanted + _magnitude(slopes.height) * z + _magnitude(slopes.vertical_speed) * v) / (
-            1 + slopes.thrust[0]
-        )
+        # T0 - T_ref = -((k_p + a_z) z~ + (k_v + a_v) v~ + d) / (1 + a_u), bounded in two ways
+        loop = self.loop
+        k_p = loop.k_p + slopes.height[0], loop.k_p + slopes.height[1]
+        k_v = loop.k_v + slopes.vertical_speed[0], loop.k_v + slopes.vertical_speed[1]
+        d = tube.bound("disturbance", segment, last) if loop.observer else 0.0
+        ideal = min(
+            wanted + _magnitude(slopes.height) * z + _magnitude(slopes.vertical_speed) * v,
+            _magnitude(k_p) * z + _magnitude(k_v) * v + d,
+        ) / (1 + slopes.thrust[0])
         thrust = ideal + max(delta, nu)
         box = self._box(segment, (z, v, thrust), span)
         t = (span[0] - thrust, span[1] + thrust)

@@ -179,7 +179,7 @@ def tube_table() -> Iterator[str]:
             (-2 * product * per_rpm, 2 * product * per_rpm),
         ),
         "best global norms": VerticalSlopes(
-            (-6.28, 6.28), (-3.0, 3.0), (-7.77 * 2 * per_rpm, 7.77 * 2 * per_rpm)
+            (-6.28, 6.28), (-3.0, 3.0), (-7.77 * per_rpm, 7.77 * per_rpm)
         ),
         "envelope, signed": level.slopes((0.0, 1.5), (-1.5, 1.5), (12.0, 17.0)),
     }
@@ -340,12 +340,12 @@ def scale_table() -> Iterator[str]:
         plan = descent()
 
         def certified(k: float, loop: VerticalLoop = loop, plan: Plan = plan) -> tuple[bool, str]:
-            proof = prove_tube(plan, level.scaled(k), loop, ERRORS, cell=0.016)
+            proof = prove_tube(plan, level.scaled(k), loop, ERRORS, cell=0.01)
             failed = [c.name for c in proof.conditions if not c.holds]
             return proof.certified, (failed or ["H4"])[0]
 
-        low, high, cause = 1.0, 64.0, ""
-        while high / low > 1.04:
+        low, high, cause = 1.0, 32.0, ""
+        while high / low > 1.05:
             middle = float(np.sqrt(low * high))
             good, why = certified(middle)
             if good:
@@ -353,7 +353,7 @@ def scale_table() -> Iterator[str]:
             else:
                 high, cause = middle, why
         limit = next(
-            (float(k) for k in np.geomspace(1, 200, 80)
+            (float(k) for k in np.geomspace(1, 200, 50)
              if diverges(plan, level.scaled(float(k)), loop, plan.end + 3.0)),
             np.inf,
         )  # fmt: skip

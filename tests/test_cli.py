@@ -26,6 +26,7 @@ VERBS = (
     "vehicle show",
     "collect",
     "import",
+    "identify",
     "train",
     "evaluate",
     "certify",
