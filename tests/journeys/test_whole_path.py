@@ -50,9 +50,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with two short flights, a model of them, and its certificate for ``learned``."""
     folder = tmp_path_factory.mktemp("whole path")  # with a space in its name
     flights, model = folder / "flights", folder / "model"
-    collect = ("collect", *AERO, "--flights", "3", "--duration", "12", "--out", flights)
+    collect = ("collect", *AERO, "--flights", "4", "--duration", "30", "--out", flights)
     assert _status(*collect) == 0
-    assert _status("train", flights, *AERO, "--epochs", "40", "--out", model) == 0
+    assert _status("train", flights, *AERO, "--epochs", "80", "--out", model) == 0
     assert _status("certify", model, *AERO, "--controller", "learned") == 0
     return folder
 
