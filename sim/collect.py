@@ -104,7 +104,7 @@ def collect(
     paths: list[Path] = []
     for i in range(flights):
         controller = "pd" if i % 2 == 0 else "observer"
-        rng = np.random.default_rng([seed, i + 1])
+        rng = np.random.default_rng([seed, i])
         plan = collection_plan(duration, rng)
         flight = Flight(vehicle, controller, scenario, plan.name, aero)
         yaw = float(rng.uniform(-np.pi, np.pi))
