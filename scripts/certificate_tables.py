@@ -38,7 +38,7 @@ from neural_lander.learning.tube_proof import TubeProof, prove_tube
 Array = npt.NDArray[np.float64]
 
 ERRORS = ErrorBounds(0.04)
-TARGETS = (0.002, 0.006, 0.02, 0.1, 0.3, 0.7, 1.2, 1.6, 2.0, 2.4, 2.8, 3.2, 3.8)
+TARGETS = (0.002, 0.006, 0.02, 0.1, 0.3, 0.8, 1.3, 1.5, 1.7, 2.1, 2.5, 3.0, 3.3, 3.6, 4.0, 4.8)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
