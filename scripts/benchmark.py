@@ -138,12 +138,12 @@ def parts(vehicle: Vehicle) -> dict[str, float]:
 def start_up() -> dict[str, float]:
     """Return seconds of the shell's short commands, compiled before: the median of five each."""
     program = ["-m", "neural_lander.scripts.cli"]
+    landing = ["--vehicle", "intel-aero", "--controller", "observer"]
     with tempfile.TemporaryDirectory() as folder:
         commands = {
             "help": [*program, "--help"],
             "import_rollout": ["-c", "from neural_lander.sim.rollout import fly"],
-            "land": [*program, "land", "--vehicle", "intel-aero", "--controller", "observer"]
-            + ["--out", folder],
+            "land": [*program, "land", *landing, "--out", folder],
         }
         taken: dict[str, list[float]] = {name: [] for name in commands}
         for _ in range(5):
