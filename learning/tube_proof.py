@@ -219,11 +219,10 @@ class _Round:
         cell: float,
     ) -> "_Round":
         cells = reference_cells(plan, cell, plan.end + SETTLING)
-        ranges = segment_ranges(cells)
+        rest = min(len(cells.low) - 2, math.ceil(plan.end / cell))
+        ranges = segment_ranges(cells, rest)
         z, v, a, _ = cells.middle.T
         thrust = reference_thrust(force, loop, z, v, a)
-        rest = min(len(cells.low) - 2, math.ceil(plan.end / cell))
-        rest = max(rest, ranges[-1][0])
         return _Round(cells, ranges, force, loop, errors, start, rest, thrust)
 
     def prove(self, radii: Sequence[Radii], count: int) -> tuple[TubeProof, list[Radii] | None]:

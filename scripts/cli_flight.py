@@ -1,7 +1,7 @@
 """From the options of ``land``, ``compare`` and ``demo`` to flights that the gate lets pass."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,29 +62,28 @@ def flight_of(options: FlightOptions, controller: str) -> "Flight":
     from neural_lander.sim.scenario import load_scenario
 
     vehicle = load_vehicle(options.vehicle)
-    network = certified = None
-    if is_learned(controller):
-        from neural_lander.controller.certificate import require_certificate
-        from neural_lander.controller.network import load_network
-
-        if options.model is None:
-            raise InputError(f"controller '{controller}' needs a model; give --model MODEL")
-        network = load_network(options.model, vehicle)
-        certified = not options.uncertified
-        if certified:
-            require_certificate(
-                options.model, network, vehicle, controller, options.certificate, options.vehicle
-            )
-    return Flight(
+    flight = Flight(
         vehicle=vehicle,
         controller=controller,
         scenario=load_scenario(options.scenario),
         reference=options.reference,
         aero=options.aero,
         engine=options.engine,
-        network=network,
-        certified=certified,
     )
+    if not is_learned(controller):
+        return flight
+    from neural_lander.controller.certificate import require_certificate
+    from neural_lander.controller.network import load_network
+
+    if options.model is None:
+        raise InputError(f"controller '{controller}' needs a model; give --model MODEL")
+    network = load_network(options.model, vehicle)
+    if not options.uncertified:
+        require_certificate(
+            options.model, network, vehicle, controller, options.certificate, options.vehicle,
+            flight.plan,
+        )  # fmt: skip
+    return replace(flight, network=network, certified=not options.uncertified)
 
 
 def compare_over_seeds(

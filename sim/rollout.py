@@ -64,6 +64,17 @@ class Flight:
     certified: bool | None = None
     """Whether a certificate fits; None where the controller learned nothing."""
 
+    @property
+    def plan(self) -> Plan:
+        """The motion of the set-point."""
+        return plan_descent(
+            self.reference,
+            (0.0, 0.0, self.scenario.start_height),
+            self.scenario.target_height,
+            self.scenario.hover,
+            decay=self.decay,
+        )
+
 
 @dataclass(frozen=True)
 class Landing:
@@ -81,13 +92,7 @@ def fly(flight: Flight, seed: int) -> Landing:
     """
     rng = np.random.default_rng(seed)
     scenario, vehicle = flight.scenario, flight.vehicle
-    plan = plan_descent(
-        flight.reference,
-        (0.0, 0.0, scenario.start_height),
-        scenario.target_height,
-        scenario.hover,
-        decay=flight.decay,
-    )
+    plan = flight.plan
     off = rng.uniform(-1, 1, 3) * scenario.start_spread
     speed = rng.uniform(-1, 1, 3) * scenario.start_speed_spread
     yaw = float(rng.uniform(-math.pi, math.pi))
