@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
+from scipy.signal import butter, sosfiltfilt
 
 from neural_lander.controller.certificate import (
     CERTIFIED,
@@ -22,9 +23,14 @@ from neural_lander.controller.certificate import (
     write_certificate,
 )
 from neural_lander.controller.errors import InputError, Refused
+from neural_lander.controller.flight_log import read_flight_log, write_flight_log
 from neural_lander.controller.loop_model import VerticalLoop, VerticalSlopes
 from neural_lander.controller.network import FORMAT, load_network
 from neural_lander.learning.certify import certify
+from neural_lander.learning.level_force import LevelForce
+from neural_lander.learning.training import TrainingSettings, train
+
+from .test_training import write_flights
 
 GENTLE = VerticalSlopes((-3.0, 0.5), (-0.5, 0.5), (-0.05, 0.08))
 
@@ -349,3 +355,53 @@ def test_a_certificate_moved_to_another_name_does_not_fit(certified, intel_aero)
     write_certificate(path, old)
     with pytest.raises(Refused, match="6 → 8"):
         require_certificate(model, network, stiffer, "learned+observer")
+
+
+def with_noisy_rotor_speed(path, size, seed):
+    """Make the logged thrust wander by a share ``size`` that the vehicle never had."""
+    log = read_flight_log(path)
+    rate = 1 / np.median(np.diff(log["time"]))
+    wander = sosfiltfilt(
+        butter(2, 3.0, output="sos", fs=rate), np.random.default_rng(seed).normal(size=len(log))
+    )
+    share = np.clip(1 + size * wander / wander.std(), 0.1, None)
+    speed = log["rotor_speed"] * np.sqrt(share)[:, None]
+    write_flight_log(path, replace(log, columns={**log.columns, "rotor_speed": speed}))
+
+
+@pytest.mark.parametrize("bound", [None, 0.3])
+def test_a_network_without_norm_bound_that_makes_the_loop_diverge_is_refused(
+    tmp_path, intel_aero, bound
+):
+    """Logs whose rotor speed is mostly noise teach phi = -T: cancelled, it multiplies all gains.
+
+    Learned without a bound on its slope the loop diverges, and is refused; within the bound, from
+    the very same logs, it does not, and is certified.
+    """
+    paths = write_flights(tmp_path, intel_aero, 2, seconds=20, lowest=1.2)
+    for i, path in enumerate(paths):
+        with_noisy_rotor_speed(path, 0.5, i)
+    settings = TrainingSettings(lipschitz=bound, epochs=100, batch_size=256, device="cpu")
+    train(paths, intel_aero, settings, tmp_path / "model")
+    certificate, _ = certify(tmp_path / "model", intel_aero, "learned")
+    assert certificate.certified == (bound is not None)
+    force = LevelForce.of(load_network(tmp_path / "model", intel_aero))
+    hover = np.array([1.3]), np.zeros(1), np.array([intel_aero.weight])
+    slope = force.tangents(*hover)[0, 2]
+    assert hovering_diverges(VerticalLoop.of(intel_aero, "learned"), slope) == (bound is None)
+
+
+def hovering_diverges(loop, slope):
+    """Hover with T_c + slope T_c = F_d where the air, in truth, adds nothing to the thrust."""
+    dt = 5e-4
+    per_step, late = round(loop.period / dt), round(loop.latency / loop.period)
+    z, v, thrust, pipeline = 0.01, 0.0, 0.0, [0.0] * late  # deviations from hover
+    for k in range(16_000):
+        if k % per_step == 0:
+            pipeline.append((-loop.k_p * z - loop.k_v * v) / (1 + slope))
+            held = pipeline.pop(0)
+        z, v = z + dt * v, v + dt * thrust / loop.mass
+        thrust += dt * (held - thrust) / loop.lag[1]
+        if abs(z) > 1:
+            return True
+    return False
