@@ -67,6 +67,9 @@ QUANTITIES: dict[str, Quantity] = {
     "setpoint_position": Quantity("setpoint_p_world_{}_m", XYZ, False, "wanted position"),
     "setpoint_velocity": Quantity("setpoint_v_world_{}_m_s", XYZ, False, "wanted velocity"),
     "reference_height": Quantity("reference_height_m", (), False, "wanted height above standing"),
+    "force_command": Quantity(
+        "force_command_world_{}_n", XYZ, False, "thrust vector asked of the inner loop"
+    ),
     "learned_force": Quantity(
         "learned_force_world_{}_n", XYZ, False, "residual force the law used"
     ),
@@ -75,6 +78,9 @@ QUANTITIES: dict[str, Quantity] = {
     "solver_residual": Quantity("solver_residual_n", (), False, "what the cancellation left over"),
     "solver_ok": Quantity("solver_ok", (), False, "0 where there was no solution: nominal command"),
     "phase": Quantity("phase", (), False, "0 flying, 1 pushing down, 2 motors cut"),
+    "monitor": Quantity(
+        "monitor", (), False, "0, or what voided the certificate: see controller/monitor.py"
+    ),
     "truth_position": Quantity("truth_p_world_{}_m", XYZ, False, "simulator: position"),
     "truth_velocity": Quantity("truth_v_world_{}_m_s", XYZ, False, "simulator: velocity"),
     "truth_attitude": Quantity(

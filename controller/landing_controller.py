@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from neural_lander.controller import monitor
 from neural_lander.controller import setpoint as reference
 from neural_lander.controller.allocation import Thrusts, rotor_thrusts
 from neural_lander.controller.attitude_law import attitude_torque
@@ -38,6 +39,7 @@ from neural_lander.controller.compiled import blank_record, compiled
 from neural_lander.controller.contact import lowest_foot_compiled
 from neural_lander.controller.errors import InputError
 from neural_lander.controller.ground_effect_formula import cheeseman_bennett
+from neural_lander.controller.monitor import QUIET, follow, take_over, watch
 from neural_lander.controller.network import network_force
 from neural_lander.controller.observer import observe
 from neural_lander.controller.rotation import Quaternion, Vector, body_z, norm
@@ -99,6 +101,7 @@ RECORD = np.dtype(
         ("lands", np.int64),
         ("yaw", np.float64),
         *reference.RECORD_FIELDS,
+        *monitor.RECORD_FIELDS,
         # memory
         ("phase", np.int64),
         ("push_start", np.float64),
@@ -116,6 +119,7 @@ RECORD = np.dtype(
         ("setpoint_velocity", np.float64, (3,)),
         ("setpoint_acceleration", np.float64, (3,)),
         ("learned_force", np.float64, (3,)),
+        ("force_command", np.float64, (3,)),
         ("solver_iterations", np.float64),
         ("solver_residual", np.float64),
         ("solver_ok", np.float64),
@@ -321,6 +325,7 @@ def command(c: Any, measured: Measurement, force: Vector, phi: Vector, search: S
         c.thrusts[i] = f[i]
     for i in range(3):
         c.learned_force[i] = phi[i]
+        c.force_command[i] = force[i]
     c.solver_iterations = search[ITERATIONS]
     c.solver_residual = search[RESIDUAL]
     c.solver_ok = 0.0 if search[STAGE] == NO_SOLUTION else 1.0
@@ -343,8 +348,27 @@ def control_step(c: Any, net: Any, t: float, measured: Measurement) -> Thrusts:
         return stay_cut(c)
     explained = residual_force(c, net, measured, measured[4])
     wanted = wanted_force(c, t, measured, explained)
+    if c.watching == 1:
+        wanted = under_watch(c, t, measured, wanted)
     force, phi, search = cancel(c, net, measured, wanted)
+    if c.watching == 1:
+        follow(c, force)
     return command(c, measured, force, phi, search)
+
+
+@compiled
+def under_watch(c: Any, t: float, measured: Measurement, wanted: Vector) -> Vector:
+    """Let the monitor look, and return F_d [N]; at its first event the learned force is dropped."""
+    f = measured[4]
+    thrust = f[0] + f[1] + f[2] + f[3]
+    in_flight = c.phase == FLYING and c.contact == 0.0
+    event = watch(c, t, measured[0], measured[2], measured[1], thrust, in_flight)
+    if event == QUIET:
+        return wanted
+    phi = (c.learned_force[0], c.learned_force[1], c.learned_force[2])
+    take_over(c, t, event)
+    c.residual = NONE
+    return minus(wanted, phi)
 
 
 def yaw_of(q: npt.NDArray[np.float64]) -> float:

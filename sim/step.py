@@ -57,12 +57,14 @@ LOGGED = (
     "setpoint_position",
     "setpoint_velocity",
     "reference_height",
+    "force_command",
     "learned_force",
     "observer_force",
     "solver_iterations",
     "solver_residual",
     "solver_ok",
     "phase",
+    "monitor",
     "truth_position",
     "truth_velocity",
     "truth_attitude",
@@ -230,13 +232,15 @@ def write_row(
     row[i + 6] = c.setpoint_position[2] - c.floor
     i += 7
     for j in range(3):
-        row[i + j] = c.learned_force[j]
-        row[i + 3 + j] = c.observer_force[j]
-    row[i + 6] = c.solver_iterations
-    row[i + 7] = c.solver_residual
-    row[i + 8] = c.solver_ok
-    row[i + 9] = c.phase
-    i += 10
+        row[i + j] = c.force_command[j]
+        row[i + 3 + j] = c.learned_force[j]
+        row[i + 6 + j] = c.observer_force[j]
+    row[i + 9] = c.solver_iterations
+    row[i + 10] = c.solver_residual
+    row[i + 11] = c.solver_ok
+    row[i + 12] = c.phase
+    row[i + 13] = c.event
+    i += 14
     i = _put3(row, i, p)
     i = _put3(row, i, v)
     i = _put4(row, i, q)

@@ -1,0 +1,215 @@
+"""Watches in flight what a certificate takes for granted, and drops the learned force if it is not so.
+
+Checked at every step in free flight, from what the vehicle can measure:
+
+    place       |p^ - p_d| and |v^ - v_d| inside tube + noise, axis by axis
+    solver      the cancellation found a thrust, and left no more than the tolerance
+    timing      the time since the last step is at most one control period
+    saturation  no rotor at a limit
+    tilt        the thrust axis inside the cone that the slopes were bounded for
+    contract    |F_a - H(F_c held)| <= c + noise, per axis, F_a from rotor speed and attitude
+    residual    |d^| <= bound of the force error behind the observer's low pass + noise
+
+with H_z = 1/(tau s + 1), H_xy = w^2/(tau s^3 + s^2 + 2 zeta w s + w^2). The first violation ends the
+certificate: from that very step on the law flies without the learned force, and the observer takes
+over the force that was being cancelled, so that the thrust does not jump:
+
+    d^ <- d^ + phi      (w <- w - phi / l)
+
+What cannot be seen from on board is not checked: a bias of the estimate, a lag of the motors other
+than its effect on F_a, and whether the flight is like those that the bounds come from.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.linalg import expm
+
+from neural_lander.controller.compiled import compiled
+from neural_lander.controller.rotation import Quaternion, Vector, body_z
+
+Array = npt.NDArray[np.float64]
+
+SAMPLES = 256
+"""Rows of the tube that a record holds."""
+
+QUIET, PLACE, SOLVER, TIMING, SATURATION, TILT, CONTRACT, RESIDUAL_FORCE = range(8)
+
+EVENTS = {
+    PLACE: "outside the tube",
+    SOLVER: "the cancellation did not settle",
+    TIMING: "a control step came late",
+    SATURATION: "a rotor at its limit",
+    TILT: "tilted beyond the bound",
+    CONTRACT: "the real force does not follow the commanded one",
+    RESIDUAL_FORCE: "an unexplained force beyond the bound",
+}
+"""What is said of each event."""
+
+RECORD_FIELDS = [
+    ("watching", np.int64),
+    ("tube_step", np.float64),
+    ("tube", np.float64, (SAMPLES, 6)),
+    ("tolerance", np.float64),
+    ("longest_step", np.float64),
+    ("least_upright", np.float64),
+    ("contract", np.float64, (3,)),
+    ("follow", np.float64, (3, 3)),
+    ("follow_input", np.float64, (3,)),
+    ("follow_z", np.float64),
+    ("delay_steps", np.int64),
+    ("unexplained", np.float64, (3,)),
+    # memory
+    ("event", np.int64),
+    ("event_time", np.float64),
+    ("last_step", np.float64),
+    ("woken", np.int64),
+    ("force_held", np.float64, (8, 3)),
+    ("followed", np.float64, (3, 3)),
+]
+"""What the monitor adds to a controller's record."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a certificate lets the vehicle see of itself; noise is included in every bound."""
+
+    step: float
+    """Time between rows of the tube [s]."""
+    position: Array
+    """(n, 3) bounds of |p^ - p_d| over [i step, (i + 1) step] [m]; the last row is for ever."""
+    velocity: Array
+    """(n, 3) [m/s]"""
+    tolerance: float
+    """Of the cancellation [N]."""
+    longest_step: float
+    """Greatest time between two control steps [s]."""
+    tilt: float
+    """Greatest angle of the thrust axis from the vertical [rad]."""
+    contract: tuple[float, float, float]
+    """Bound of |F_a - H(F_c)| [N]."""
+    unexplained: tuple[float, float, float]
+    """Bound of the observer's force [N]."""
+
+
+def store_limits(
+    c: Any, limits: Limits, bandwidth: float, damping: float, lag: float, latency: float
+) -> None:
+    """Write limits into a controller's record, and switch the monitor on.
+
+    Args:
+        c: the record, after ``controller_record``.
+        limits: from the certificate.
+        bandwidth: w of the attitude loop [1/s].
+        damping: zeta of the attitude loop.
+        lag: tau of the motors [s].
+        latency: from measurement to rotors [s].
+    """
+    step, rows = _fewer_rows(limits)
+    c["tube_step"], c["tube"] = step, rows
+    c["tolerance"], c["longest_step"] = limits.tolerance, limits.longest_step
+    c["least_upright"] = math.cos(limits.tilt)
+    c["contract"], c["unexplained"] = limits.contract, limits.unexplained
+    period = float(c["period"])
+    # states: force, its rate, its acceleration
+    a = np.array(
+        [[0, 1, 0], [0, 0, 1], [-(bandwidth**2) / lag, -2 * damping * bandwidth / lag, -1 / lag]]
+    )
+    block = np.zeros((4, 4))
+    block[:3, :3], block[2, 3] = a, bandwidth**2 / lag
+    exact = expm(block * period)
+    c["follow"], c["follow_input"] = exact[:3, :3], exact[:3, 3]
+    c["follow_z"] = math.exp(-period / lag)
+    c["delay_steps"] = min(round(latency / period), c["force_held"].shape[0] - 1)
+    c["watching"] = 1
+
+
+def _fewer_rows(limits: Limits) -> tuple[float, Array]:
+    """Return step and (SAMPLES, 6) bounds, each the greatest of those it stands for."""
+    table = np.concatenate([limits.position, limits.velocity], axis=1)
+    together = math.ceil((len(table) - 1) / (SAMPLES - 1))
+    whole = table[:-1]
+    pad = -len(whole) % together
+    whole = np.concatenate([whole, np.repeat(whole[-1:], pad, axis=0)])
+    merged = whole.reshape(-1, together, 6).max(axis=1)
+    rows = np.repeat(table[-1:], SAMPLES, axis=0)
+    rows[: len(merged)] = merged
+    return together * limits.step, rows
+
+
+@compiled
+def watch(
+    c: Any, t: float, p: Vector, v: Vector, q: Quaternion, thrust: float, in_flight: bool
+) -> int:
+    """Return the event of this step, 0 where there is none; ``thrust`` [N] is the measured one.
+
+    To be called once a step, after the set-point is known; follows the commanded force even while
+    nothing is checked, so that it is up to date when something is.
+    """
+    axis = body_z(q)
+    if c.woken == 0:  # before the first step there is nothing to compare with
+        c.woken, c.last_step = 1, t
+        for i in range(3):
+            c.followed[i, 0] = thrust * axis[i]
+            for j in range(c.force_held.shape[0]):
+                c.force_held[j, i] = thrust * axis[i]
+    late = t - c.last_step > c.longest_step
+    c.last_step = t
+    if not in_flight:
+        return QUIET
+    row = min(int(t / c.tube_step), SAMPLES - 1)
+    for i in range(3):
+        if not abs(p[i] - c.setpoint_position[i]) <= c.tube[row, i]:
+            return PLACE
+        if not abs(v[i] - c.setpoint_velocity[i]) <= c.tube[row, 3 + i]:
+            return PLACE
+    if c.solver_ok == 0.0 or abs(c.solver_residual) > c.tolerance:
+        return SOLVER
+    if late:
+        return TIMING
+    if c.saturated > 0.0:
+        return SATURATION
+    if axis[2] < c.least_upright:
+        return TILT
+    for i in range(3):
+        if abs(thrust * axis[i] - c.followed[i, 0]) > c.contract[i]:
+            return CONTRACT
+        if abs(c.observer_force[i]) > c.unexplained[i]:
+            return RESIDUAL_FORCE
+    return QUIET
+
+
+@compiled
+def follow(c: Any, force: Vector) -> None:
+    """Note the force commanded in this step [N], and let the model of the inner loop advance."""
+    n = c.delay_steps
+    for j in range(n, 0, -1):
+        for i in range(3):
+            c.force_held[j, i] = c.force_held[j - 1, i]
+    for i in range(3):
+        c.force_held[0, i] = force[i]
+    for i in range(2):
+        a, b, d = c.followed[i, 0], c.followed[i, 1], c.followed[i, 2]
+        u = c.force_held[n, i]
+        for j in range(3):
+            c.followed[i, j] = (
+                c.follow[j, 0] * a + c.follow[j, 1] * b + c.follow[j, 2] * d
+                + c.follow_input[j] * u
+            )  # fmt: skip
+    z = c.force_held[n, 2]
+    c.followed[2, 0] = z + c.follow_z * (c.followed[2, 0] - z)
+
+
+@compiled
+def take_over(c: Any, t: float, event: int) -> None:
+    """End the certificate: the observer takes over the force cancelled so far."""
+    c.event, c.event_time = event, t
+    c.watching = 0
+    if c.observer_rate > 0.0:
+        for i in range(3):
+            c.observer_memory[i] -= c.learned_force[i] / c.observer_rate
+            c.observer_force[i] += c.learned_force[i]
+            c.observer_steady[i] += c.learned_force[i]
