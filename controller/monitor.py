@@ -26,9 +26,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import expm
 
 from neural_lander.controller.compiled import compiled
+from neural_lander.controller.inner_loop import InnerLoop
 from neural_lander.controller.rotation import Quaternion, Vector, body_z
 
 Array = npt.NDArray[np.float64]
@@ -95,18 +95,13 @@ class Limits:
     """Bound of the observer's force [N]."""
 
 
-def store_limits(
-    c: Any, limits: Limits, bandwidth: float, damping: float, lag: float, latency: float
-) -> None:
+def store_limits(c: Any, limits: Limits, inner: InnerLoop) -> None:
     """Write limits into a controller's record, and switch the monitor on.
 
     Args:
         c: the record, after ``controller_record``.
         limits: from the certificate.
-        bandwidth: w of the attitude loop [1/s].
-        damping: zeta of the attitude loop.
-        lag: tau of the motors [s].
-        latency: from measurement to rotors [s].
+        inner: what the thrust vector makes of its command.
     """
     step, rows = _fewer_rows(limits)
     c["tube_step"], c["tube"] = step, rows
@@ -114,16 +109,9 @@ def store_limits(
     c["least_upright"] = math.cos(limits.tilt)
     c["contract"], c["unexplained"] = limits.contract, limits.unexplained
     period = float(c["period"])
-    # states: force, its rate, its acceleration
-    a = np.array(
-        [[0, 1, 0], [0, 0, 1], [-(bandwidth**2) / lag, -2 * damping * bandwidth / lag, -1 / lag]]
-    )
-    block = np.zeros((4, 4))
-    block[:3, :3], block[2, 3] = a, bandwidth**2 / lag
-    exact = expm(block * period)
-    c["follow"], c["follow_input"] = exact[:3, :3], exact[:3, 3]
-    c["follow_z"] = math.exp(-period / lag)
-    c["delay_steps"] = min(round(latency / period), c["force_held"].shape[0] - 1)
+    c["follow"], c["follow_input"] = inner.sideways(period)
+    c["follow_z"] = inner.vertical(period)
+    c["delay_steps"] = min(round(inner.latency / period), c["force_held"].shape[0] - 1)
     c["watching"] = 1
 
 

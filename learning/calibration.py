@@ -1,0 +1,249 @@
+"""Bounds of what the certificate cannot compute, from flights of the loop that is to be certified.
+
+The unit is the flight. Of each one, flown with the model, controller and gains in question, are scored
+
+    e0    the constant part of the learned force's error: its median over the flight, per axis
+    e1    the greatest of what changes, |m (v' + g e3) - T R e3 - phi - e0|
+    c     the greatest |F_a - H(F_held)|, what the contract of the inner loop leaves
+
+and one joint score is the greatest of all these over its fixed shape, S = max |x| / w. By
+exchangeability the next flight's score stays below the k-th smallest of n with probability
+
+    P(S_next <= S_(k)) >= 1 - alpha,       k = ceil((n + 1)(1 - alpha)),
+
+so every bound is its shape times S_(k). k > n: there are too few flights.
+
+What is measured is behind a low pass (``CUTOFF`` for forces from accelerations, ``CONTRACT_CUTOFF``
+for the contract), and the noise of the measurement is inside the bounds. Errors faster than that
+are not seen, which the certificate lists among its assumptions.
+
+Sources: split conformal prediction, Vovk, Gammerman, Shafer, "Algorithmic Learning in a Random
+World", 2005; one score a trajectory: Lindemann et al., "Safe planning in dynamic environments
+using conformal prediction", RA-L 2023.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.signal import butter, lfilter, lfilter_zi, sosfiltfilt, ss2tf
+from scipy.spatial.transform import Rotation
+from scipy.stats import beta
+
+from neural_lander.controller.errors import InputError, Refused
+from neural_lander.controller.files import sha256_of_file
+from neural_lander.controller.flight_log import FlightLog, read_flight_log
+from neural_lander.controller.inner_loop import InnerLoop
+from neural_lander.controller.network import Network
+from neural_lander.controller.vehicle import Vehicle
+from neural_lander.learning.labels import residual_labels
+
+Array = npt.NDArray[np.float64]
+
+CUTOFF = 3.0
+"""Low pass of the force's error: faster is mostly the noise of the differentiated velocity [Hz]."""
+
+CONTRACT_CUTOFF = 10.0
+"""Low pass of the contract's error [Hz]."""
+
+SHAPE_CONSTANT = (0.004, 0.004, 0.004)
+SHAPE_CHANGING = (0.010, 0.010, 0.010)
+SHAPE_CONTRACT = (0.008, 0.008, 0.008)
+"""Shapes w, per axis, as shares of weight: how the parts stood to each other in flights of the
+standard experiment. A wrong shape costs width, not truth."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """What one flight showed, each per axis (3,) [N]."""
+
+    flight: str
+    """Its file."""
+    digest: str
+    """SHA-256 of the file."""
+    constant: Array
+    changing: Array
+    contract: Array
+
+    def joint(self, weight: float) -> float:
+        """Return the greatest share of a shape."""
+        shapes = np.array([SHAPE_CONSTANT, SHAPE_CHANGING, SHAPE_CONTRACT]) * weight
+        found = np.abs(np.stack([self.constant, self.changing, self.contract]))
+        return float((found / shapes).max())
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Bounds that hold for the next flight with probability 1 - alpha, and what they come from."""
+
+    constant: tuple[float, float, float]
+    """Of the part of the force's error that stays the same through a flight, per axis [N]."""
+    changing: tuple[float, float, float]
+    """Of the part that changes [N]."""
+    contract: tuple[float, float, float]
+    """Of what the inner loop's contract leaves [N]."""
+    alpha: float
+    rank: int
+    """k, of the flights in the order of their scores."""
+    scores: tuple[Score, ...]
+
+    @property
+    def confidence(self) -> float:
+        """Probability that these very flights give bounds that hold with 1 - alpha or more."""
+        n = len(self.scores)
+        return float(beta.sf(1 - self.alpha, self.rank, n + 1 - self.rank))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the JSON form, which the certificate holds."""
+        return {
+            "constant_n": list(self.constant),
+            "changing_n": list(self.changing),
+            "contract_n": list(self.contract),
+            "alpha": self.alpha,
+            "flights": len(self.scores),
+            "rank": self.rank,
+            "guarantee": "marginal: over calibration flights and the next flight together",
+            "confidence_of_these_flights": self.confidence,
+            "exchangeable_if": "the next flight is one of the same kind: vehicle, battery, floor, "
+            "start, wind, estimator",
+            "cutoff_hz": CUTOFF,
+            "contract_cutoff_hz": CONTRACT_CUTOFF,
+            "digests": [score.digest for score in self.scores],
+            "source": f"{len(self.scores)} calibration flights",
+            "certifies": True,
+        }
+
+
+def calibrate(
+    paths: Sequence[Path], vehicle: Vehicle, network: Network, controller: str,
+    trained_on: Sequence[str] = (), alpha: float = 0.1,
+) -> Calibration:  # fmt: skip
+    """Return the bounds from flights of this very loop.
+
+    Args:
+        paths: flight logs, of ``controller`` with ``network``.
+        vehicle: what flew.
+        network: the learned force.
+        controller: name of the controller.
+        trained_on: SHA-256 of files that training or selection saw.
+        alpha: probability that the next flight leaves a bound.
+
+    Raises:
+        InputError: alpha out of range, a log of another controller, model, or vehicle, a file given
+            twice, or one that training saw.
+        Refused: too few flights for alpha.
+    """
+    if not 0 < alpha < 1:
+        raise InputError(f"alpha is {alpha}, expected a probability between 0 and 1, like 0.1")
+    rank = math.ceil((len(paths) + 1) * (1 - alpha) - 1e-9)
+    if rank > len(paths):
+        needed = math.ceil((1 - alpha) / alpha - 1e-9)
+        raise Refused(
+            f"{len(paths)} calibration flights are too few for alpha {alpha:g}: "
+            f"{needed - len(paths)} more are needed, {needed} in all"
+        )
+    seen = set(trained_on)
+    scores: list[Score] = []
+    for path in paths:
+        digest = sha256_of_file(path)
+        if digest in seen:
+            why = "was trained on" if digest in trained_on else "is given twice"
+            raise InputError(
+                f"{path}: {why}; calibrate on flights that neither training nor selection saw, "
+                "each once"
+            )
+        seen.add(digest)
+        log = read_flight_log(path)
+        _check(log, path, vehicle, network, controller)
+        scores.append(_score(log, path, digest, vehicle, network))
+    joint = sorted(score.joint(vehicle.weight) for score in scores)[rank - 1]
+
+    def bound(shape: tuple[float, float, float]) -> tuple[float, float, float]:
+        x, y, z = (joint * s * vehicle.weight for s in shape)
+        return x, y, z
+
+    return Calibration(
+        bound(SHAPE_CONSTANT), bound(SHAPE_CHANGING), bound(SHAPE_CONTRACT), alpha, rank,
+        tuple(scores),
+    )  # fmt: skip
+
+
+def _check(log: FlightLog, path: Path, vehicle: Vehicle, network: Network, controller: str) -> None:
+    """Refuse a log that another loop flew."""
+    for key, wanted in (
+        ("vehicle_digest", vehicle.digest),
+        ("controller", controller),
+        ("model", network.digest),
+    ):
+        found = log.metadata.get(key)
+        if found != wanted:
+            raise InputError(
+                f"{path}: flown with {key} {found!r}, expected {wanted!r}; calibration flights are "
+                "flown with the loop that is to be certified: `neural-lander collect --controller "
+                f"{controller} --model MODEL --uncertified`"
+            )
+    log.require(("force_command", "rotor_speed", "contact", "height"), "a calibration flight")
+
+
+def _score(log: FlightLog, path: Path, digest: str, vehicle: Vehicle, network: Network) -> Score:
+    """Return what one flight showed until its first contact."""
+    labels = residual_labels(log, vehicle, CUTOFF)
+    error = (labels.force - network.force(labels.state))[labels.valid]
+    constant = np.median(error, axis=0)
+    return Score(
+        path.name, digest, constant, np.abs(error - constant).max(axis=0),
+        contract_error(log, vehicle),
+    )  # fmt: skip
+
+
+def contract_error(log: FlightLog, vehicle: Vehicle) -> Array:
+    """Return the greatest |F_a - H(F_held)| (3,) of a flight until first contact [N].
+
+    Raises:
+        InputError: the log's rate is not that of the control loop.
+    """
+    period = vehicle.timing.period
+    step = float(np.median(np.diff(log["time"])))
+    if abs(step - period) > 0.05 * period:
+        raise InputError(
+            f"rows are {step * 1e3:.3g} ms apart, expected the control period of "
+            f"{period * 1e3:.3g} ms: the contract of the inner loop is checked step by step"
+        )
+    free = log["contact"] < 0.5
+    if "phase" in log:
+        free &= log["phase"] == 0
+    rows = slice(0, len(free) if free.all() else int(np.argmin(free)))
+    real = thrust_vector(log["attitude"][rows], log["rotor_speed"][rows], vehicle)
+    before = np.array([0.0, 0.0, vehicle.weight])
+    wrong = real - followed(log["force_command"][rows], before, InnerLoop.of(vehicle), period)
+    sections = butter(2, CONTRACT_CUTOFF, fs=1 / period, output="sos")
+    return np.asarray(np.abs(sosfiltfilt(sections, wrong, axis=0)).max(axis=0))
+
+
+def followed(command: Array, before: Array, inner: InnerLoop, period: float) -> Array:
+    """Return H[F_held] (n, 3) [N] for commands (n, 3) taken every ``period``.
+
+    ``before`` (3,) is the force that the vehicle had settled at before the first command [N].
+    """
+    late = round(inner.latency / period) + 1  # what a command does is seen a period later
+    held = np.concatenate([np.tile(before, (late, 1)), command])[: len(command)]
+    P, G = inner.sideways(period)
+    b, a = ss2tf(P, G[:, None], np.array([[1.0, 0, 0]]), np.zeros((1, 1)))
+    keep = inner.vertical(period)
+    # the delay of one period is in ``held`` already
+    filters = [(b[0, 1:], a), (b[0, 1:], a), (np.array([1 - keep]), np.array([1.0, -keep]))]
+    result = np.empty_like(held)
+    for j, (top, bottom) in enumerate(filters):
+        settled = lfilter_zi(top, bottom) * before[j]
+        result[:, j] = lfilter(top, bottom, held[:, j], zi=settled)[0]
+    return result
+
+
+def thrust_vector(attitude: Array, rotor_speed: Array, vehicle: Vehicle) -> Array:
+    """Return T R e3 (n, 3) [N] from attitudes (n, 4) xyzw and rotor speeds (n, 4) [rad/s]."""
+    axis = Rotation.from_quat(attitude).apply([0, 0, 1])
+    return np.asarray(axis * (vehicle.rotors.k_f * rotor_speed**2).sum(axis=1, keepdims=True))
