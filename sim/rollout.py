@@ -13,7 +13,9 @@ import numpy.typing as npt
 from neural_lander.controller.compiled import is_cold
 from neural_lander.controller.errors import InputError
 from neural_lander.controller.flight_log import QUANTITIES, FlightLog
+from neural_lander.controller.inner_loop import InnerLoop
 from neural_lander.controller.landing_controller import NETWORK, controller_record
+from neural_lander.controller.monitor import Limits, store_limits
 from neural_lander.controller.network import Network, network_record
 from neural_lander.controller.rotation import Quaternion, Vector
 from neural_lander.controller.setpoint import Plan, plan_descent
@@ -63,6 +65,8 @@ class Flight:
     """``pybullet`` for everything, or ``hybrid``: compiled free flight, PyBullet near the ground."""
     certified: bool | None = None
     """Whether a certificate fits; None where the controller learned nothing."""
+    limits: Limits | None = None
+    """What the certificate lets the vehicle see of itself; None: no monitor."""
 
     @property
     def plan(self) -> Plan:
@@ -130,6 +134,8 @@ def run(
     control = controller_record(vehicle, flight.controller, plan, yaw, lands=lands)
     if control[0]["residual"] == NETWORK and flight.network is None:
         raise InputError(f"controller '{flight.controller}' needs a model; give --model MODEL")
+    if flight.limits is not None:
+        store_limits(control[0], flight.limits, InnerLoop.of(vehicle))
     world = world_record(vehicle, aerodynamics)
     steps = math.ceil(duration / vehicle.timing.period)
     noise = draw_noise(vehicle, steps, rng)
