@@ -23,6 +23,7 @@ from neural_lander.controller.errors import InputError
 from neural_lander.controller.network import Network, load_network, network_force
 from neural_lander.controller.rotation import Quaternion, Vector, body_z, cross, dot, rotate
 from neural_lander.controller.vehicle import GRAVITY, MAX_LATENCY_STEPS, Vehicle
+from neural_lander.sim.deviation import Deviation
 from neural_lander.sim.ground_effect import ground_effect_gain
 
 Array = npt.NDArray[np.float64]
@@ -55,10 +56,18 @@ RECORD = np.dtype(
         ("aerodynamics", np.int64),
         ("period", np.float64),
         ("latency", np.int64),
+        ("thrust_gains", np.float64, (4,)),
+        ("estimate_lag", np.float64),
+        ("gust", np.float64, (3,)),
+        ("gust_start", np.float64),
+        ("gust_length", np.float64),
         ("pipeline", np.float64, (MAX_LATENCY_STEPS + 1, 4)),
         ("thrusts", np.float64, (4,)),
         ("speed_before", np.float64),
         ("lift_before", np.float64),
+        ("wind", np.float64, (3,)),
+        ("estimate", np.float64, (6,)),
+        ("estimating", np.int64),
     ],
     align=True,
 )
@@ -84,9 +93,13 @@ def load_aerodynamics(name: str, vehicle: Vehicle) -> tuple[int, Network | None]
     return NETWORK, replace(load_network(Path(name), vehicle), frame="heading")
 
 
-def world_record(vehicle: Vehicle, aerodynamics: int, surface: float = 0.0) -> npt.NDArray[Any]:
+def world_record(
+    believed: Vehicle, aerodynamics: int, surface: float = 0.0, deviation: Deviation | None = None
+) -> npt.NDArray[Any]:
     """Return the world of one vehicle with its rotors at hover thrust."""
     record = blank_record(RECORD)
+    deviation = deviation or Deviation()
+    vehicle = deviation.real(believed)
     w, r = record[0], vehicle.rotors
     w["mass"], w["inertia"] = vehicle.mass, vehicle.body.inertia
     w["rotors"], w["spins"], w["radius"] = r.positions, r.spins, r.radius
@@ -97,7 +110,11 @@ def world_record(vehicle: Vehicle, aerodynamics: int, surface: float = 0.0) -> n
     w["surface"], w["aerodynamics"] = surface, aerodynamics
     w["period"] = vehicle.timing.period
     w["latency"] = round(vehicle.timing.latency / vehicle.timing.period)
-    hover = np.linalg.solve(vehicle.mixing, np.array([vehicle.weight, 0, 0, 0]))
+    w["thrust_gains"] = 1 + np.array(deviation.thrust_shares)
+    w["estimate_lag"] = deviation.estimate_lag
+    w["gust"], w["gust_start"] = deviation.gust, deviation.gust_start
+    w["gust_length"] = deviation.gust_length
+    hover = np.linalg.solve(vehicle.mixing, np.array([believed.weight, 0, 0, 0]))
     w["thrusts"], w["pipeline"] = hover, hover
     return record
 
@@ -153,11 +170,24 @@ def ground_force(w: Any, k: int, v: Vector, clear: float) -> float:
 
 @compiled
 def spin_up(w: Any, commanded: Thrusts) -> Thrusts:
-    """Let the rotors follow their command for one period; return their thrusts [N]."""
+    """Let the rotors follow their command for one period; return their thrusts [N].
+
+    ``thrusts`` of the record are what the rotors' speeds stand for by the vehicle file.
+    """
     for i in range(4):
         f = min(max(commanded[i], w.f_min), w.f_max)
         w.thrusts[i] += w.follow * (f - w.thrusts[i])
-    return (w.thrusts[0], w.thrusts[1], w.thrusts[2], w.thrusts[3])
+    f, g = w.thrusts, w.thrust_gains
+    return (f[0] * g[0], f[1] * g[1], f[2] * g[2], f[3] * g[3])
+
+
+@compiled
+def blow(w: Any, t: float) -> None:
+    """Set the wind of this moment: a gust (1 - cos) / 2 long."""
+    share = (t - w.gust_start) / max(w.gust_length, 1e-9)
+    size = 0.5 * (1 - math.cos(2 * math.pi * share)) if 0.0 < share < 1.0 else 0.0
+    for i in range(3):
+        w.wind[i] = size * w.gust[i]
 
 
 @compiled
@@ -176,10 +206,17 @@ def aerodynamic_wrench(
     for i in range(4):
         r = rotate(q, (w.rotors[i, 0], w.rotors[i, 1], w.rotors[i, 2]))
         push, sx, sy, sz = f[i], 0.0, 0.0, 0.0
+        if (
+            w.aerodynamics == NETWORK
+        ):  # has the drag of flying in still air; what wind adds it has not
+            along = dot((w.wind[0], w.wind[1], w.wind[2]), axis)
+            k = w.drag * f[i]
+            sx, sy = k * (w.wind[0] - along * axis[0]), k * (w.wind[1] - along * axis[1])
+            sz = k * (w.wind[2] - along * axis[2])
         if w.aerodynamics == ROTOR:
             push *= ground_effect_gain(p[2] + r[2] - w.surface, w.radius)
             turn = cross(omega, r)
-            u = (v[0] + turn[0], v[1] + turn[1], v[2] + turn[2])
+            u = (v[0] + turn[0] - w.wind[0], v[1] + turn[1] - w.wind[1], v[2] + turn[2] - w.wind[2])
             along = dot(u, axis)
             k = -w.drag * f[i]
             sx, sy = k * (u[0] - along * axis[0]), k * (u[1] - along * axis[1])

@@ -3,7 +3,7 @@
 import math
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from neural_lander.controller.rotation import Quaternion, Vector
 from neural_lander.controller.setpoint import Plan, plan_descent
 from neural_lander.controller.touchdown import CUT
 from neural_lander.controller.vehicle import Vehicle
+from neural_lander.sim.deviation import Deviation
 from neural_lander.sim.physics import NEAR, load_aerodynamics, world_record
 from neural_lander.sim.scenario import Scenario
 from neural_lander.sim.sensors import draw_noise
@@ -67,6 +68,8 @@ class Flight:
     """Whether a certificate fits; None where the controller learned nothing."""
     limits: Limits | None = None
     """What the certificate lets the vehicle see of itself; None: no monitor."""
+    deviation: Deviation = field(default_factory=Deviation)
+    """How the world is other than the vehicle file says."""
 
     @property
     def plan(self) -> Plan:
@@ -136,7 +139,7 @@ def run(
         raise InputError(f"controller '{flight.controller}' needs a model; give --model MODEL")
     if flight.limits is not None:
         store_limits(control[0], flight.limits, InnerLoop.of(vehicle))
-    world = world_record(vehicle, aerodynamics)
+    world = world_record(vehicle, aerodynamics, deviation=flight.deviation)
     steps = math.ceil(duration / vehicle.timing.period)
     noise = draw_noise(vehicle, steps, rng)
     if is_cold():
@@ -148,7 +151,8 @@ def run(
     at = (start[0], start[1], start[2] + vehicle.rest_height)
     turned = (0.0, 0.0, math.sin(yaw / 2), math.cos(yaw / 2))
     begin = (at, turned, velocity, (0.0, 0.0, 0.0))
-    return _loop(world_of(vehicle), records, noise, steps, begin, flight.engine == "hybrid")
+    real_vehicle = flight.deviation.real(vehicle)
+    return _loop(world_of(real_vehicle), records, noise, steps, begin, flight.engine == "hybrid")
 
 
 def _loop(

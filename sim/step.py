@@ -5,6 +5,7 @@
 The whole step is one compiled function; it also writes the step's row of the log.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,14 @@ from neural_lander.controller.rotation import (
     small_rotation,
 )
 from neural_lander.controller.touchdown import CUT
-from neural_lander.sim.physics import aerodynamic_wrench, clearance, delayed, ground_force, spin_up
+from neural_lander.sim.physics import (
+    aerodynamic_wrench,
+    blow,
+    clearance,
+    delayed,
+    ground_force,
+    spin_up,
+)
 from neural_lander.sim.rigid_body import fall_freely
 
 LOGGED = (
@@ -86,6 +94,8 @@ def measure(w: Any, p: Vector, q: Quaternion, v: Vector, omega: Vector, n: Any) 
 
     ``omega`` is the true body rate in the world frame [rad/s].
     """
+    if w.estimate_lag > 0.0:
+        p, v = behind(w, p, v)
     position = (p[0] + n[0], p[1] + n[1], p[2] + n[2])
     velocity = (v[0] + n[3], v[1] + n[4], v[2] + n[5])
     attitude = small_rotation(q, (n[6], n[7], n[8]))
@@ -100,6 +110,18 @@ def measure(w: Any, p: Vector, q: Quaternion, v: Vector, omega: Vector, n: Any) 
     )
     height = position[2] - w.surface - w.rest_height
     return position, attitude, velocity, rate, thrusts, height
+
+
+@compiled
+def behind(w: Any, p: Vector, v: Vector) -> tuple[Vector, Vector]:
+    """Return position and velocity as an estimator with a first-order lag sees them."""
+    e = w.estimate
+    share = 1.0 if w.estimating == 0 else 1 - math.exp(-w.period / w.estimate_lag)
+    w.estimating = 1
+    for i in range(3):
+        e[i] += share * (p[i] - e[i])
+        e[3 + i] += share * (v[i] - e[3 + i])
+    return (e[0], e[1], e[2]), (e[3], e[4], e[5])
 
 
 @compiled
@@ -150,6 +172,7 @@ def step(
     t = k * w.period
     if q[3] < 0.0:  # q and -q are one attitude; the engine turns it over as it likes
         q = (-q[0], -q[1], -q[2], -q[3])
+    blow(w, t)
     measured = measure(w, p, q, v, omega, noise[k])
     if c.residual == ORACLE:
         commanded = oracle_step(c, w, truth, t, measured)
