@@ -75,14 +75,16 @@ RECORD_FIELDS = [
 
 @dataclass(frozen=True)
 class Limits:
-    """What a certificate lets the vehicle see of itself; noise is included in every bound."""
+    """What a certificate lets the vehicle see of itself."""
 
     step: float
     """Time between rows of the tube [s]."""
     position: Array
-    """(n, 3) bounds of |p^ - p_d| over [i step, (i + 1) step] [m]; the last row is for ever."""
+    """(n, 3) the tube: bounds of |p - p_d| over [i step, (i + 1) step] [m]; the last is for ever."""
     velocity: Array
-    """(n, 3) [m/s]"""
+    """(n, 3) of |v - v_d| [m/s]"""
+    noise: tuple[float, float]
+    """Bounds of what estimated position [m] and velocity [m/s] are off by."""
     tolerance: float
     """Of the cancellation [N]."""
     longest_step: float
@@ -90,9 +92,14 @@ class Limits:
     tilt: float
     """Greatest angle of the thrust axis from the vertical [rad]."""
     contract: tuple[float, float, float]
-    """Bound of |F_a - H(F_c)| [N]."""
+    """Bound of |F_a - H(F_c)| as it is measured, noise included [N]."""
     unexplained: tuple[float, float, float]
-    """Bound of the observer's force [N]."""
+    """Bound of the observer's force, noise included [N]."""
+
+    def tube_at(self, time: Array) -> Array:
+        """Return the tube's half-widths of position (n, 3) [m] at times (n,) [s]."""
+        rows = np.minimum((time / self.step + 1e-9).astype(np.int64), len(self.position) - 1)
+        return np.asarray(self.position[rows])
 
 
 def store_limits(c: Any, limits: Limits, inner: InnerLoop) -> None:
@@ -117,7 +124,8 @@ def store_limits(c: Any, limits: Limits, inner: InnerLoop) -> None:
 
 def _fewer_rows(limits: Limits) -> tuple[float, Array]:
     """Return step and (SAMPLES, 6) bounds, each the greatest of those it stands for."""
-    table = np.concatenate([limits.position, limits.velocity], axis=1)
+    p, v = limits.noise
+    table = np.concatenate([limits.position + p, limits.velocity + v], axis=1)
     together = math.ceil((len(table) - 1) / (SAMPLES - 1))
     whole = table[:-1]
     pad = -len(whole) % together

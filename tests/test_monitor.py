@@ -41,6 +41,7 @@ def limits(**changes):
         step=0.01,
         position=np.full((400, 3), 0.10),
         velocity=np.full((400, 3), 0.5),
+        noise=(0.0, 0.0),
         tolerance=0.01,
         longest_step=1.5 * PERIOD,
         tilt=math.radians(20),
