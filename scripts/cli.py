@@ -5,7 +5,6 @@ Nothing heavy is imported before a verb runs. Exit status: 0 done; 2 bad input o
 """
 
 import gc
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from textwrap import indent
@@ -14,8 +13,9 @@ from typing import Annotated, Literal
 import typer
 
 from neural_lander.controller.errors import InputError, Refused
+from neural_lander.controller.files import require_file, require_folder
 from neural_lander.learning.column_map import EXAMPLE as COLUMN_MAP
-from neural_lander.scripts import cli_output
+from neural_lander.scripts import exit_status
 from neural_lander.scripts.cli_flight import (
     FlightOptions,
     compare_over_seeds,
@@ -42,6 +42,7 @@ from neural_lander.scripts.cli_options import (
     VehicleName,
 )
 from neural_lander.scripts.cli_output import progress_bar, report
+from neural_lander.scripts.exit_status import exits, say
 
 IMPORT_EXAMPLES = """\b
 Examples:
@@ -75,24 +76,16 @@ vehicle_app = typer.Typer(
 app.add_typer(vehicle_app, name="vehicle")
 
 
+@exits
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the program and leave with its exit status."""
     # importing makes only objects that stay: collecting as often as usual takes a quarter second
     gc.set_threshold(100_000, 20, 20)
     try:
         app(args=None if arguments is None else list(arguments), prog_name="neural-lander")
-    except InputError as error:
-        sys.exit(_say("error", error, cli_output.BAD_INPUT))
-    except Refused as refusal:
-        sys.exit(_say("refused", refusal, cli_output.REFUSED))
     finally:
         # the last collection walks every module loaded and takes a third of a short command
         gc.freeze()
-
-
-def _say(kind: str, what: Exception, status: int) -> int:
-    print(f"{kind}: {what}", file=sys.stderr)
-    return status
 
 
 def _version(wanted: bool) -> None:
@@ -133,12 +126,12 @@ def demo(
             tell.line(f"{controller}: {certificate['verdict']}, {certificate['path']}")
         for controller, why in result["refused"].items():
             tell.line(f"{controller}: refused, {why}")
-            tell.status = cli_output.REFUSED
+            tell.status = exit_status.REFUSED
         show_runs(result["runs"], tell)
         tell.line(f"took {result['seconds']:.0f} s; everything lies in {out}")
         tell.wrote(*result["pictures"])
         if any(run["crashed"] for run in result["runs"]):
-            tell.status = cli_output.CRASHED
+            tell.status = exit_status.CRASHED
 
 
 @vehicle_app.command(
@@ -190,6 +183,7 @@ def collect(
 
     with report(as_json) as tell:
         known = load_vehicle(vehicle)
+        require_folder(out)
         with progress_bar("collect") as progress:
             paths = run_collect(known, flights, duration, seed, out, aero, progress)
         tell.result = []
@@ -233,6 +227,7 @@ def import_(
     from neural_lander.scripts.cli_import import show_imports
 
     with report(as_json) as tell:
+        require_folder(out)
         results = import_flights(sources, load_vehicle(vehicle), out, format, columns)
         bad = [result.error for result in results if result.error is not None]
         if len(results) == 1 and bad:
@@ -240,7 +235,7 @@ def import_(
         tell.result = [result.as_dict() for result in results]
         show_imports([result for result in results if result.error is None], tell)
         for why in bad:
-            tell.status = _say("error", InputError(why), cli_output.BAD_INPUT)
+            tell.status = say("error", InputError(why), exit_status.BAD_INPUT)
 
 
 @app.command(
@@ -317,6 +312,7 @@ def train(
             seed=seed,
         )
         known, paths = load_vehicle(vehicle), flight_paths(flights)
+        require_folder(out)
         with progress_bar("train") as progress:
             tell.result = run_train(paths, known, settings, out, progress)
         show_model(tell.result, tell)
@@ -398,6 +394,8 @@ def certify(
 
     with report(as_json) as tell:
         known = load_vehicle(vehicle)
+        if out is not None:
+            require_file(out)
         with progress_bar("certify") as progress:
             certificate, path = run_certify(
                 model,
@@ -411,7 +409,7 @@ def certify(
         show_certificate(tell.result, tell)
         tell.wrote(path)
         if not certificate.certified:
-            tell.status = _say("refused", Refused(why_refused(certificate)), cli_output.REFUSED)
+            tell.status = say("refused", Refused(why_refused(certificate)), exit_status.REFUSED)
 
 
 @app.command(
@@ -444,13 +442,14 @@ def land(
         options = FlightOptions(
             vehicle, scenario, reference, aero, model, certificate, uncertified, engine
         )
+        require_folder(out)
         landing = fly(flight_of(options, controller), seed)
         paths = write_run(out, landing)
         tell.result = landing.summary
         show_landing(landing.summary, tell)
         tell.wrote(*paths)
         if landing.summary["crashed"]:
-            tell.status = cli_output.CRASHED
+            tell.status = exit_status.CRASHED
 
 
 @app.command(
@@ -481,6 +480,7 @@ def compare(
     if bool(runs) == bool(controllers):
         raise InputError("give either folders of runs, or --controllers C1,C2")
     with report(as_json) as tell:
+        require_folder(out)
         if controllers:
             names, numbers = controllers_of(controllers), seeds_of(seeds)
             options = FlightOptions(
@@ -532,6 +532,8 @@ def inspect(
     from neural_lander.scripts.cli_inspect import inspect as run_inspect
 
     with report(as_json) as tell:
+        if out is not None:
+            require_file(out)
         run_inspect(path, out, vehicle, model, tell)
 
 

@@ -31,6 +31,17 @@ STYLES: dict[str, tuple[str, Any]] = {
 }
 """Colour and dashes of each controller, the same in every picture."""
 
+DRAWN = (
+    "reference_height",
+    "learned_force",
+    "observer_force",
+    "phase",
+    "truth_height",
+    "truth_force",
+    "truth_contact_force",
+)
+"""What the log of a run has to hold, beside time."""
+
 Run = tuple[FlightLog, dict[str, Any]]
 
 
