@@ -135,8 +135,9 @@ def _draw_run(height: Axes, near: Axes, error: Axes, run: Run, line: dict[str, A
     error.plot(t[before], 1e3 * shift[before], **line)
     if summary["crashed"]:
         cross: dict[str, Any] = {"marker": "X", "markersize": 9, "markeredgecolor": "black"}
-        height.plot(t[-1:], z[-1:], color=line["color"], clip_on=False, zorder=5, **cross)
-        near.plot(t[-1:], 1e3 * z[-1:], color=line["color"], zorder=5, **cross)
+        at, up = run[0]["time"][-1:], run[0]["truth_height"][-1:]
+        height.plot(at, up, color=line["color"], clip_on=False, zorder=5, **cross)
+        near.plot(at, 1e3 * up, color=line["color"], zorder=5, **cross)
 
 
 def _title(runs: Sequence[Run]) -> str:
