@@ -45,15 +45,16 @@ from neural_lander.sim.statistics import share
 
 CASES = (("flat", "exponential"), ("flat", "s-curve"), ("hover-low", "s-curve"))
 FIGURES = {
-    "terminal_z_error_m": ("|terminal z| mm", 1e3),
-    "z_rmse_m": ("z RMSE mm", 1e3),
-    "z_max_error_m": ("max |z| mm", 1e3),
-    "final_height_m": ("final height mm", 1e3),
-    "touchdown_speed_m_s": ("touchdown m/s", 1.0),
-    "xy_end_m": ("xy end mm", 1e3),
-    "landing_time_s": ("landing s", 1.0),
-    "force_rmse_low_n": ("force < 15 cm N", 1.0),
+    "terminal_z_error_m": ("|terminal z|\nmm", 1e3, 1),
+    "z_rmse_m": ("z RMSE\nmm", 1e3, 1),
+    "z_max_error_m": ("max |z|\nmm", 1e3, 1),
+    "final_height_m": ("final height\nmm", 1e3, 1),
+    "touchdown_speed_m_s": ("touchdown\nm/s", 1.0, 3),
+    "xy_end_m": ("xy end\nmm", 1e3, 1),
+    "landing_time_s": ("landing\ns", 1.0, 2),
+    "force_rmse_low_n": ("force < 15 cm\nN", 1.0, 3),
 }
+"""Figure -> head of its column, what it is multiplied by to be read, and decimals."""
 
 
 @dataclass(frozen=True)
@@ -194,15 +195,13 @@ def over_networks(entries: Sequence[dict[str, Any]], seeds: Sequence[int]) -> li
 
 def show(result: dict[str, Any], console: Console) -> None:
     """Print one case: median / 95 % of each figure, and below it how sure that is."""
-    heads = [head for head, _ in FIGURES.values()]
+    heads = [head for head, _, _ in FIGURES.values()]
     first, last = result["seeds"]
     title = f"{result['aero']}, {result['scenario']}, {result['reference']}; n = {last - first + 1} seeds"
     counts = ("landed", "touched", "crashed", "cut_in_air")
     table = Table("controller", *(c.replace("_", " ") for c in counts), *heads, title=title)
     for entry in result["table"]:
-        cells = [
-            _cell(entry[key], scale, "networks" in entry) for key, (_, scale) in FIGURES.items()
-        ]
+        cells = [_cell(entry[key], key, "networks" in entry) for key in FIGURES]
         shown = [f"{entry[count]}/{entry['landings']}" for count in counts]
         if entry["refused"]:
             shown[0] = f"refused {entry['refused']}"
@@ -221,19 +220,19 @@ def _name(entry: dict[str, Any]) -> str:
     return entry["controller"] if seed is None else f"  training seed {seed}"
 
 
-def _cell(figure: dict[str, Any] | None, scale: float, networks: bool) -> str:
+def _cell(figure: dict[str, Any] | None, key: str, networks: bool) -> str:
     """Return median / 95 % of a figure over their ranges, or the interval of the latter."""
     if figure is None:
         return "-"
+    _, scale, decimals = FIGURES[key]
 
-    def ends(q: str) -> str:
-        return "..".join(
-            "?" if figure[q][end] is None else f"{scale * figure[q][end]:.3g}"
-            for end in ("low", "high")
-        )
+    def read(q: str, end: str) -> str:
+        value = figure[q][end]
+        return "?" if value is None else f"{scale * value:.{decimals}f}"
 
-    head = f"{scale * figure['median']['value']:.3g} / {scale * figure['p95']['value']:.3g}"
-    return f"{head}\n({ends('median')}; {ends('p95')})" if networks else f"{head}\n({ends('p95')})"
+    head = f"{read('median', 'value')} / {read('p95', 'value')}"
+    ends = [f"{read(q, 'low')}..{read(q, 'high')}" for q in ("median", "p95")]
+    return f"{head}\n({'; '.join(ends)})" if networks else f"{head}\n({ends[1]})"
 
 
 @exits
@@ -264,7 +263,7 @@ def main() -> None:
     for aero in args.aero:
         load_aerodynamics(aero, vehicle)
     require_folder(args.out)
-    console = Console(stderr=args.json, width=170)
+    console = Console(stderr=args.json, width=190)
     results = []
     for aero in args.aero:
         settings = Settings(
