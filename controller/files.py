@@ -40,6 +40,40 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def require_folder(folder: Path) -> None:
+    """Refuse, before any work, a folder that cannot be written into; leave nothing behind.
+
+    Raises:
+        InputError: it is a file, or cannot be made or written to.
+    """
+    made: list[Path] = []
+    try:
+        for part in (*reversed(folder.parents), folder):
+            if not part.exists():
+                part.mkdir()
+                made.append(part)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InputError(
+            f"{folder}: is no folder that can be written into ({error.strerror}); choose another"
+        ) from error
+    finally:
+        for part in reversed(made):
+            part.rmdir()
+
+
+def require_file(path: Path) -> None:
+    """Refuse, before any work, a path where no file can be written; leave nothing behind.
+
+    Raises:
+        InputError: it is a folder, or its folder cannot be made or written to.
+    """
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder, expected the name of a file to write")
+    require_folder(path.parent)
+
+
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """Write ``value`` as indented JSON; NaN and infinity are refused, absent figures are null."""
     text = json.dumps(value, indent=1, allow_nan=False) + "\n"

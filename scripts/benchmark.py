@@ -29,10 +29,12 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from neural_lander.controller.errors import InputError
 from neural_lander.controller.landing_controller import controller_record
 from neural_lander.controller.network import Network, NetworkInput, network_record
 from neural_lander.controller.setpoint import plan_descent
 from neural_lander.controller.vehicle import Vehicle, load_vehicle
+from neural_lander.scripts.exit_status import exits
 from neural_lander.scripts.peers import real_time_factors
 from neural_lander.sim.physics import ROTOR, world_record
 from neural_lander.sim.rollout import ENGINES, Flight, fly
@@ -188,6 +190,7 @@ def measure(repeats: int) -> dict[str, Any]:
     }
 
 
+@exits
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(
@@ -196,6 +199,8 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--repeats", type=int, default=5)
     args = parser.parse_args()
+    if args.repeats < 1:
+        raise InputError(f"--repeats is {args.repeats}, expected 1 or more")
     result = measure(args.repeats)
     if args.json:
         print(json.dumps(result, indent=1))

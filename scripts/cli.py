@@ -5,55 +5,29 @@ Nothing heavy is imported before a verb runs. Exit status: 0 done; 2 bad input o
 """
 
 import gc
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from textwrap import indent
 from typing import Annotated, Literal
 
 import typer
 
-from neural_lander.controller.errors import InputError, Refused
-from neural_lander.learning.column_map import EXAMPLE as COLUMN_MAP
-from neural_lander.scripts import cli_output
+from neural_lander.controller.errors import Refused
+from neural_lander.controller.files import require_file, require_folder
+from neural_lander.scripts import exit_status, verbs_flights, verbs_landing, verbs_vehicle
 from neural_lander.scripts.cli_flight import (
-    FlightOptions,
-    compare_over_seeds,
-    controllers_of,
-    flight_of,
-    seeds_of,
-    show_landing,
     show_runs,
-    show_seeds,
 )
 from neural_lander.scripts.cli_options import (
-    CONTROLLERS,
-    Aero,
-    CertificateFile,
-    Engine,
+    SETTINGS,
     Flights,
     Folder,
     Json,
-    Model,
-    Reference,
     ScenarioName,
     Seed,
-    Uncertified,
     VehicleName,
 )
 from neural_lander.scripts.cli_output import progress_bar, report
-
-IMPORT_EXAMPLES = """\b
-Examples:
-  neural-lander import logs/*.usdlog --vehicle crazyflie --out flights
-  neural-lander import log.ulg --vehicle my-quad.toml --out flights
-  neural-lander import flight.csv --columns map.toml --vehicle my-quad.toml --out flights
-
-\b
-A column map of plain CSV (map.toml):
-""" + indent(COLUMN_MAP, "  ").replace("\n\n", "\n\n\b\n")
-
-SETTINGS = {"help_option_names": ["-h", "--help"]}
+from neural_lander.scripts.exit_status import exits, say
 
 app = typer.Typer(
     add_completion=False,
@@ -65,34 +39,19 @@ app = typer.Typer(
     "difference.",
     epilog="\b\nExample:\n  neural-lander demo --out demo",
 )
-vehicle_app = typer.Typer(
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    context_settings=SETTINGS,
-    help="Show a vehicle, or write a new vehicle file.",
-    epilog="\b\nExample:\n  neural-lander vehicle show intel-aero",
-)
-app.add_typer(vehicle_app, name="vehicle")
+app.add_typer(verbs_vehicle.app, name="vehicle")
 
 
+@exits
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the program and leave with its exit status."""
     # importing makes only objects that stay: collecting as often as usual takes a quarter second
     gc.set_threshold(100_000, 20, 20)
     try:
         app(args=None if arguments is None else list(arguments), prog_name="neural-lander")
-    except InputError as error:
-        sys.exit(_say("error", error, cli_output.BAD_INPUT))
-    except Refused as refusal:
-        sys.exit(_say("refused", refusal, cli_output.REFUSED))
     finally:
         # the last collection walks every module loaded and takes a third of a short command
         gc.freeze()
-
-
-def _say(kind: str, what: Exception, status: int) -> int:
-    print(f"{kind}: {what}", file=sys.stderr)
-    return status
 
 
 def _version(wanted: bool) -> None:
@@ -133,142 +92,15 @@ def demo(
             tell.line(f"{controller}: {certificate['verdict']}, {certificate['path']}")
         for controller, why in result["refused"].items():
             tell.line(f"{controller}: refused, {why}")
-            tell.status = cli_output.REFUSED
+            tell.status = exit_status.REFUSED
         show_runs(result["runs"], tell)
         tell.line(f"took {result['seconds']:.0f} s; everything lies in {out}")
         tell.wrote(*result["pictures"])
         if any(run["crashed"] for run in result["runs"]):
-            tell.status = cli_output.CRASHED
+            tell.status = exit_status.CRASHED
 
 
-@vehicle_app.command(
-    "new", epilog="\b\nExample:\n  neural-lander vehicle new my-quad.toml --like crazyflie"
-)
-def vehicle_new(
-    file: Annotated[Path, typer.Argument(help="File to write.", metavar="FILE.toml")],
-    like: Annotated[
-        str, typer.Option(help="Vehicle whose numbers stand there as examples.", metavar="V")
-    ] = "intel-aero",
-    as_json: Json = False,
-) -> None:
-    """Write a commented vehicle file to fill in."""
-    from neural_lander.scripts.cli_vehicle import new
-
-    with report(as_json) as tell:
-        new(file, like, tell)
-
-
-@vehicle_app.command("show", epilog="\b\nExample:\n  neural-lander vehicle show intel-aero")
-def vehicle_show(
-    vehicle: Annotated[str, typer.Argument(help="Bundled name, or TOML file.", metavar="V")],
-    as_json: Json = False,
-) -> None:
-    """Show every number of a vehicle, what it means, and where it comes from."""
-    from neural_lander.scripts.cli_vehicle import show
-
-    with report(as_json) as tell:
-        show(vehicle, tell)
-
-
-@app.command(
-    epilog="\b\nExample:\n  neural-lander collect --vehicle intel-aero --flights 8 --duration 60 \\"
-    "\n    --seed 1 --out flights"
-)
-def collect(
-    vehicle: VehicleName,
-    out: Folder,
-    flights: Annotated[int, typer.Option(help="How many.", min=1, metavar="N")] = 8,
-    duration: Annotated[float, typer.Option(help="Of each flight [s].", metavar="S")] = 60.0,
-    seed: Seed = 0,
-    aero: Aero = "rotor",
-    as_json: Json = False,
-) -> None:
-    """Fly simulated flights to learn from."""
-    from neural_lander.controller.flight_log import read_flight_log
-    from neural_lander.controller.vehicle import load_vehicle
-    from neural_lander.sim.collect import collect as run_collect
-
-    with report(as_json) as tell:
-        known = load_vehicle(vehicle)
-        with progress_bar("collect") as progress:
-            paths = run_collect(known, flights, duration, seed, out, aero, progress)
-        tell.result = []
-        for path in paths:
-            log = read_flight_log(path)
-            tell.result.append(
-                {
-                    "path": str(path),
-                    "controller": log.metadata["controller"],
-                    "seconds": float(log["time"][-1] - log["time"][0]),
-                    "rows": len(log),
-                }
-            )
-        tell.wrote(*paths)
-
-
-@app.command("import", epilog=IMPORT_EXAMPLES)
-def import_(
-    sources: Annotated[list[Path], typer.Argument(help="Log files.", metavar="SRC...")],
-    vehicle: VehicleName,
-    out: Folder,
-    format: Annotated[
-        str, typer.Option(help="auto, crazyflie, ulog, neural-fly or csv.", metavar="FORMAT")
-    ] = "auto",
-    columns: Annotated[
-        Path | None,
-        typer.Option(
-            help="What the columns of plain CSV are (default: NAME.toml beside NAME.csv).",
-            metavar="MAP.toml",
-        ),
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Turn logs of other stacks into flight logs.
-
-    The verdict says whether ground effect may be learned from a flight, and why if not. Of several
-    logs the good are written and the bad are named; exit status 2 then.
-    """
-    from neural_lander.controller.vehicle import load_vehicle
-    from neural_lander.learning.importing import import_flights
-    from neural_lander.scripts.cli_import import show_imports
-
-    with report(as_json) as tell:
-        results = import_flights(sources, load_vehicle(vehicle), out, format, columns)
-        bad = [result.error for result in results if result.error is not None]
-        if len(results) == 1 and bad:
-            raise InputError(bad[0])
-        tell.result = [result.as_dict() for result in results]
-        show_imports([result for result in results if result.error is None], tell)
-        for why in bad:
-            tell.status = _say("error", InputError(why), cli_output.BAD_INPUT)
-
-
-@app.command(
-    epilog="\b\nExample:\n  neural-lander identify flights --vehicle my-quad.toml --out identified.toml"
-)
-def identify(
-    flights: Flights,
-    vehicle: VehicleName,
-    out: Annotated[Path, typer.Option("--out", help="Vehicle file to write.", metavar="FILE.toml")],
-    as_json: Json = False,
-) -> None:
-    """Fit what a vehicle file lacks or has wrong.
-
-    Thrust law, motor lag, delay, accelerometer offset and centre of mass, from flight away from the
-    ground, with 95 % intervals over flights; what the flights do not settle is named.
-    """
-    from neural_lander.controller.flight_log import read_flight_logs
-    from neural_lander.controller.vehicle import load_vehicle
-    from neural_lander.learning.identification import check_output, write_identified
-    from neural_lander.learning.identification import identify as run_identify
-    from neural_lander.scripts.cli_identify import show_identification
-
-    with report(as_json) as tell:
-        known = load_vehicle(vehicle)
-        check_output(out)
-        found = run_identify(read_flight_logs(flights), known)
-        write_identified(found, vehicle, out)
-        show_identification(found, out, tell)
+app.registered_commands += verbs_flights.app.registered_commands
 
 
 @app.command(
@@ -317,6 +149,7 @@ def train(
             seed=seed,
         )
         known, paths = load_vehicle(vehicle), flight_paths(flights)
+        require_folder(out)
         with progress_bar("train") as progress:
             tell.result = run_train(paths, known, settings, out, progress)
         show_model(tell.result, tell)
@@ -398,6 +231,8 @@ def certify(
 
     with report(as_json) as tell:
         known = load_vehicle(vehicle)
+        if out is not None:
+            require_file(out)
         with progress_bar("certify") as progress:
             certificate, path = run_certify(
                 model,
@@ -411,91 +246,10 @@ def certify(
         show_certificate(tell.result, tell)
         tell.wrote(path)
         if not certificate.certified:
-            tell.status = _say("refused", Refused(why_refused(certificate)), cli_output.REFUSED)
+            tell.status = say("refused", Refused(why_refused(certificate)), exit_status.REFUSED)
 
 
-@app.command(
-    epilog="\b\nExample:\n  neural-lander land --vehicle intel-aero --controller learned \\"
-    "\n    --model model --seed 1 --out runs/learned"
-)
-def land(
-    vehicle: VehicleName,
-    controller: Annotated[str, typer.Option(help=f"{CONTROLLERS}.", metavar="C")],
-    out: Folder,
-    model: Model = None,
-    scenario: ScenarioName = "flat",
-    reference: Reference = "s-curve",
-    aero: Aero = "rotor",
-    seed: Seed = 0,
-    certificate: CertificateFile = None,
-    uncertified: Uncertified = False,
-    engine: Engine = "pybullet",
-    as_json: Json = False,
-) -> None:
-    """Fly one landing in simulation.
-
-    Learned controllers need a certificate that fits: exit status 3 without. Exit status 4: the
-    vehicle crashed, and the run is written.
-    """
-    from neural_lander.sim.rollout import fly
-    from neural_lander.sim.run_folder import write_run
-
-    with report(as_json) as tell:
-        options = FlightOptions(
-            vehicle, scenario, reference, aero, model, certificate, uncertified, engine
-        )
-        landing = fly(flight_of(options, controller), seed)
-        paths = write_run(out, landing)
-        tell.result = landing.summary
-        show_landing(landing.summary, tell)
-        tell.wrote(*paths)
-        if landing.summary["crashed"]:
-            tell.status = cli_output.CRASHED
-
-
-@app.command(
-    epilog="\b\nExamples:\n  neural-lander compare runs/* --out comparison"
-    "\n  neural-lander compare --controllers pd,learned+observer --vehicle intel-aero \\"
-    "\n    --model model --seeds 0:200 --out comparison"
-)
-def compare(
-    out: Folder,
-    runs: Annotated[
-        list[Path] | None, typer.Argument(help="Folders that `land` wrote.", metavar="RUN...")
-    ] = None,
-    controllers: Annotated[
-        str | None, typer.Option(help=f"Fly these instead, of {CONTROLLERS}.", metavar="C1,C2")
-    ] = None,
-    seeds: Annotated[str, typer.Option(help="B excluded.", metavar="A:B")] = "0:32",
-    vehicle: VehicleName = "intel-aero",
-    model: Model = None,
-    scenario: ScenarioName = "flat",
-    reference: Reference = "s-curve",
-    aero: Aero = "rotor",
-    certificate: CertificateFile = None,
-    uncertified: Uncertified = False,
-    engine: Engine = "hybrid",
-    as_json: Json = False,
-) -> None:
-    """Draw runs together, or tabulate seeds."""
-    if bool(runs) == bool(controllers):
-        raise InputError("give either folders of runs, or --controllers C1,C2")
-    with report(as_json) as tell:
-        if controllers:
-            names, numbers = controllers_of(controllers), seeds_of(seeds)
-            options = FlightOptions(
-                vehicle, scenario, reference, aero, model, certificate, uncertified, engine
-            )
-            with progress_bar("compare") as progress:
-                tell.result = compare_over_seeds(options, names, numbers, out, progress)
-            show_seeds(tell.result["controllers"], tell)
-            tell.wrote(out / "comparison.json")
-        else:
-            from neural_lander.sim.compare import compare_runs
-
-            tell.result = compare_runs(runs or [], out)
-            show_runs(tell.result["runs"], tell)
-            tell.wrote(*tell.result["pictures"], out / "comparison.json")
+app.registered_commands += verbs_landing.app.registered_commands
 
 
 @app.command(
@@ -532,6 +286,8 @@ def inspect(
     from neural_lander.scripts.cli_inspect import inspect as run_inspect
 
     with report(as_json) as tell:
+        if out is not None:
+            require_file(out)
         run_inspect(path, out, vehicle, model, tell)
 
 

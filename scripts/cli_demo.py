@@ -1,8 +1,8 @@
 """``demo``: the whole way, from calibration flights to the comparison of all controllers."""
 
-import shutil
+import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ CONTROLLERS = (
 )
 
 MARK = "demo.json"
-"""File that says that a folder was made by the demo."""
+"""File that says that a folder was made by the demo, and which files in it."""
 
 WHAT = "neural-lander demo"
 
@@ -48,7 +48,7 @@ def demo(
     ``comparison.json``. A refusal is an outcome in ``refused`` and in the table, not an end.
 
     Raises:
-        InputError: ``out`` holds something that no demo made.
+        InputError: ``out`` holds something that no demo made, or cannot be written to.
     """
     from neural_lander.learning.certify import certify
     from neural_lander.learning.training import TrainingSettings, train
@@ -58,17 +58,22 @@ def demo(
     from neural_lander.sim.run_folder import write_run
 
     begun = time.perf_counter()
-    _take(out, seed)
+    written = _planned(flights, controllers)
+    _take(out, seed, written)
     vehicle, model = load_vehicle(VEHICLE), out / "model"
     with bar("collect") as tell:
         logs = collect(vehicle, flights, duration, seed, out / "flights", AERO, tell)
+    before = _files(model)
     with bar("train") as tell:
         bundle = train(logs, vehicle, TrainingSettings(seed=seed), model, tell)
+    written += [f"model/{name}" for name in sorted(_files(model) - before)]
     certificates = {}
     for controller in filter(is_learned, controllers):
         with bar("certify") as tell:
             certificate, path = certify(model, vehicle, controller, progress=tell)
             certificates[controller] = {"verdict": certificate.verdict, "path": str(path)}
+            written.append(path.relative_to(out).as_posix())
+            _mark(out, seed, list(dict.fromkeys(written)))
     options = FlightOptions(VEHICLE, SCENARIO, REFERENCE, AERO, model)
     runs, refused = [], {}
     with bar("land") as tell:
@@ -86,6 +91,7 @@ def demo(
     result = {
         "what": WHAT,
         "seed": seed,
+        "files": list(dict.fromkeys(written)),
         "seconds": round(time.perf_counter() - begun, 1),
         "scores": bundle["scores"]["mean"],
         "certificates": certificates,
@@ -96,16 +102,72 @@ def demo(
     return result
 
 
-def _take(out: Path, seed: int) -> None:
-    """Make ``out`` the demo's, and empty what an earlier demo wrote there."""
+def _files(folder: Path) -> set[str]:
+    """Return the names of all files below a folder."""
+    return {f.relative_to(folder).as_posix() for f in folder.rglob("*") if f.is_file()}
+
+
+def _planned(flights: int, controllers: Sequence[str]) -> list[str]:
+    """Return the files that a demo writes, relative to its folder; certificates come on top."""
+    from neural_lander.sim.run_folder import FLIGHT, PICTURE, SUMMARY
+
+    return [
+        *(f"comparison.{kind}" for kind in ("json", "png", "pdf")),
+        *(f"runs/{c}/{name}" for c in controllers for name in (SUMMARY, PICTURE, FLIGHT)),
+        *(f"model/{name}" for name in ("model.json", "weights.safetensors")),
+        *(f"flights/flight-{i:02d}.parquet" for i in range(flights)),
+    ]
+
+
+def _take(out: Path, seed: int, planned: Sequence[str]) -> None:
+    """Make ``out`` the demo's: remove what an earlier demo wrote there, results first.
+
+    Only files are removed that the mark names; the mark names what will be written before it is.
+
+    Raises:
+        InputError: ``out`` is nobody's or somebody else's, or a file of somebody else's is in the way.
+    """
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: is a file; the demo writes into a folder, give --out DIR")
+    written: list[str] = []
     if out.is_dir() and any(out.iterdir()):
-        if not (out / MARK).is_file() or read_json(out / MARK).get("what") != WHAT:
+        mark = read_json(out / MARK) if (out / MARK).is_file() else {}
+        if mark.get("what") != WHAT:
             raise InputError(
                 f"{out}: is not empty and was not made by the demo; give another folder with "
                 "--out DIR, or remove it"
             )
-        for name in ("flights", "model", "runs"):
-            shutil.rmtree(out / name, ignore_errors=True)
-    write_json(out / MARK, {"what": WHAT, "seed": seed, "unfinished": True})
+        written = _written(mark, out)
+    for name in planned:
+        if (out / name).is_dir() or ((out / name).exists() and name not in written):
+            raise InputError(
+                f"{out / name}: is in the way and was not written by the demo; move it, or give "
+                "another folder with --out DIR"
+            )
+    _mark(out, seed, list(dict.fromkeys([*written, *planned])))
+    for name in written:
+        if not (out / name).is_dir():
+            (out / name).unlink(missing_ok=True)
+    folders = {parent for name in written for parent in Path(name).parents if parent.name}
+    for folder in sorted(folders, key=lambda folder: len(folder.parts), reverse=True):
+        with contextlib.suppress(OSError):  # holds something else, or is gone already
+            (out / folder).rmdir()
+    _mark(out, seed, planned)
+
+
+def _written(mark: Mapping[str, Any], out: Path) -> list[str]:
+    """Return the files that the mark of an earlier demo names, each inside ``out``."""
+    names = mark.get("files", [])
+    root = out.resolve()
+    for name in names if isinstance(names, list) else [None]:
+        if not isinstance(name, str) or root not in (out / name).resolve().parents:
+            raise InputError(
+                f"{out / MARK}: files has {name!r}, expected names of files in {out}; give another "
+                "folder with --out DIR"
+            )
+    return list(names)
+
+
+def _mark(out: Path, seed: int, files: Sequence[str]) -> None:
+    """Say that the demo writes ``files`` here and is not done."""
+    write_json(out / MARK, {"what": WHAT, "seed": seed, "unfinished": True, "files": list(files)})

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from neural_lander.controller.errors import InputError, Refused
+from neural_lander.scripts.cli_options import CONTROLLERS
 from neural_lander.scripts.cli_output import Progress, Report
 
 if TYPE_CHECKING:
@@ -113,10 +114,13 @@ def compare_over_seeds(
 
 
 def controllers_of(text: str) -> list[str]:
-    """Read ``C1,C2,...``."""
+    """Read ``C1,C2,...``; each must be known."""
     names = [name.strip() for name in text.split(",")]
     if not all(names) or len(set(names)) < len(names):
         raise InputError(f"--controllers is '{text}', expected different names like pd,observer")
+    for name in names:
+        if name not in CONTROLLERS.split(", "):
+            raise InputError(f"controller '{name}' is unknown; take one of {CONTROLLERS}")
     return names
 
 
@@ -134,7 +138,7 @@ def seeds_of(text: str) -> range:
 
 def show_landing(summary: dict[str, Any], out: Report) -> None:
     """Print every figure of one landing."""
-    out.table("landing", ("figure", "value"), list(summary.items()))
+    out.table(f"landing: {outcome_of(summary)}", ("figure", "value"), list(summary.items()))
 
 
 def show_runs(runs: Sequence[dict[str, Any]], out: Report) -> None:
@@ -142,8 +146,8 @@ def show_runs(runs: Sequence[dict[str, Any]], out: Report) -> None:
     rows = []
     for run in runs:
         figures = [_read(run.get(key), key) for key in COMPARED]
-        rows.append((run["controller"], outcome_of(run), *figures))
-    out.table("landings", ("controller", "outcome", *HEADS), rows)
+        rows.append((run["controller"], outcome_of(run), run.get("touched"), *figures))
+    out.table("landings", ("controller", "outcome", "touched", *HEADS), rows)
     out.line(LEGEND)
 
 
@@ -157,18 +161,37 @@ def outcome_of(run: dict[str, Any]) -> str:
 
 def show_seeds(controllers: Sequence[dict[str, Any]], out: Report) -> None:
     """Print counts of outcomes, and median and 95 % of the size of each figure."""
-    heads = ("controller", "landed", "crashed", "cut in air", "refused")
     rows = []
     for entry in controllers:
-        figures = [
-            spread and " ".join(str(_read(spread[q]["value"], key)) for q in ("median", "p95"))
-            for key in COMPARED
-            for spread in (entry[key],)
-        ]
-        counts = (entry["landed"], entry["crashed"], entry["cut_in_air"], entry["refused"])
-        rows.append((entry["controller"], *(f"{n}/{entry['landings']}" for n in counts), *figures))
-    out.table("landings: median and 95 % of the size of each figure", (*heads, *HEADS), rows)
+        figures = [_spread(entry[key], key) for key in COMPARED]
+        rows.append((entry["controller"], *(entry.get(key) for key in COUNTS), *figures))
+    flown = " or ".join(dict.fromkeys(str(entry["landings"]) for entry in controllers))
+    out.table(
+        f"of n = {flown} seeds each: median and 95 % of the size of each figure,\n"
+        "below them the median's 95 % interval",
+        ("controller", *COUNTS.values(), *HEADS),
+        rows,
+    )
     out.line(LEGEND)
+
+
+def _spread(spread: dict[str, Any] | None, key: str) -> str | None:
+    """Return median and 95 % of a figure, and on the next line the median's interval."""
+    if spread is None:
+        return None
+    median, p95 = spread["median"], spread["p95"]
+    low, high = (_read(median[end], key) or "?" for end in ("low", "high"))
+    return f"{_read(median['value'], key)} {_read(p95['value'], key)}\n{low}–{high}"
+
+
+COUNTS = {
+    "landed": "landed",
+    "touched": "touched",
+    "crashed": "crashed",
+    "cut_in_air": "cut in\nair",
+    "refused": "refused",
+}
+"""Count of outcomes -> head of its column."""
 
 
 def _read(value: float | None, key: str) -> str | None:

@@ -71,11 +71,35 @@ def inspect(
                 _draw({"flight": read_flight_log(folder / "flight.parquet")}, picture, vehicle,
                       model, out)  # fmt: skip
             return None
+    if _is_unfinished_run(path):
+        return _unfinished(path, picture, vehicle, model, out)
+    if (path / "demo.json").is_file():
+        raise InputError(f"{path}: is an unfinished demo; run `neural-lander demo` again")
     if path.is_dir():
         return _flights(flight_paths([path]), picture or path / "residual.png", vehicle, model, out)
     if path.suffix == ".json":
         return _certificate(path, picture, out)
     raise InputError(f"{path}: is nothing that can be inspected; expected {EXPECTED}")
+
+
+def _is_unfinished_run(folder: Path) -> bool:
+    """Whether a folder without summary holds the log of a flight that was to be a run."""
+    if not (folder / "flight.parquet").is_file():
+        return False
+    metadata = read_flight_log(folder / "flight.parquet").metadata
+    return metadata.get("source") == "simulation" and metadata.get("scenario") != "collection"
+
+
+def _unfinished(
+    folder: Path, picture: Path | None, vehicle: str | None, model: Path | None, out: Report
+) -> None:
+    """Show the flight of a run whose writing was broken off, and say that it was."""
+    log = folder / "flight.parquet"
+    _flights([log], picture or folder / "residual.png", vehicle, model, out)
+    out.result["unfinished"] = True
+    out.line(
+        f"{folder}: unfinished, it has no summary.json; fly it again with `neural-lander land`"
+    )
 
 
 def _flights(

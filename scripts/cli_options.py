@@ -52,3 +52,6 @@ Engine = Annotated[
 ]
 
 CONTROLLERS = "pd, pid, textbook, observer, learned, learned+observer, oracle, oracle+observer"
+
+SETTINGS = {"help_option_names": ["-h", "--help"]}
+"""Of every program and group of verbs."""

@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from neural_lander.scripts.exit_status import DONE
+
 Progress = Callable[[float, str], None]
 """Told the share done, 0 to 1, and a phrase."""
-
-DONE, DEFECT, BAD_INPUT, REFUSED, CRASHED = 0, 1, 2, 3, 4
-"""Exit statuses."""
 
 WIDE = 160
 """Width of tables that go to a file or a pipe [characters]."""

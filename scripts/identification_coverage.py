@@ -26,7 +26,9 @@ from neural_lander.controller.flight_log import read_flight_logs
 from neural_lander.controller.vehicle import Vehicle, load_vehicle
 from neural_lander.learning.identification import Identification, identify
 from neural_lander.learning.importing import read_log
+from neural_lander.scripts.exit_status import exits
 from neural_lander.sim.collect import collect
+from neural_lander.sim.physics import load_aerodynamics
 
 CRAZYFLIES = {"crazyflie": ("*_small_*", "*_s_*"), "crazyflie-large": ("*_large_*", "*_l_*")}
 """Vehicle -> patterns of the names of its flights."""
@@ -190,8 +192,9 @@ def _tell(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def main() -> int:
-    """Read options, measure, print; return the exit status."""
+@exits
+def main() -> None:
+    """Read options, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--vehicles", type=int, default=40, help="simulated ones (default 40)")
     parser.add_argument("--flights", type=int, default=8, help="of each (default 8)")
@@ -200,20 +203,16 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args()
     data = os.environ.get("NEURAL_LANDER_DATA")
-    try:
-        if options.vehicles < 0:
-            raise InputError(f"--vehicles is {options.vehicles}, expected 0 or more")
-        rows = simulated(options.vehicles, options.flights, options.duration, options.aero)
-        flown = crazyflies(Path(data) / "flights" / "neural-swarm") if data else []
-        if not data:
-            _tell("NEURAL_LANDER_DATA is not set: the Crazyflie flights are left out")
-    except InputError as error:
-        _tell(f"error: {error}")
-        return 2
+    if options.vehicles < 0:
+        raise InputError(f"--vehicles is {options.vehicles}, expected 0 or more")
+    load_aerodynamics(options.aero, load_vehicle("intel-aero"))
+    rows = simulated(options.vehicles, options.flights, options.duration, options.aero)
+    flown = crazyflies(Path(data) / "flights" / "neural-swarm") if data else []
+    if not data:
+        _tell("NEURAL_LANDER_DATA is not set: the Crazyflie flights are left out")
     report = {"coverage": coverage(rows), "rows": rows, "crazyflies": flown}
     print(json.dumps(report) if options.json else table(report))
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -33,6 +33,7 @@ from neural_lander.learning.dataset import LabelledFlight, label_flights, sample
 from neural_lander.learning.evaluation import mean_scores, scores
 from neural_lander.learning.importing import import_flights
 from neural_lander.learning.training import TrainingSettings, train
+from neural_lander.scripts.exit_status import exits
 
 Array = npt.NDArray[np.float64]
 
@@ -146,27 +147,23 @@ def _tell(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def main() -> int:
-    """Read options, measure, print; return the exit status."""
+@exits
+def main() -> None:
+    """Read options, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--seeds", type=int, default=3, help="learn this often (default 3)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args()
     data = os.environ.get("NEURAL_LANDER_DATA")
-    try:
-        if options.seeds < 1:
-            raise InputError(f"--seeds is {options.seeds}, expected 1 or more")
-        if not data:
-            raise InputError("NEURAL_LANDER_DATA is not set; expected the folder of real flights")
-        with tempfile.TemporaryDirectory() as work:
-            folder = Path(data) / "flights" / "neural-swarm"
-            rows = measure(folder, options.seeds, Path(work))
-    except InputError as error:
-        _tell(f"error: {error}")
-        return 2
+    if options.seeds < 1:
+        raise InputError(f"--seeds is {options.seeds}, expected 1 or more")
+    if not data:
+        raise InputError("NEURAL_LANDER_DATA is not set; expected the folder of real flights")
+    with tempfile.TemporaryDirectory() as work:
+        folder = Path(data) / "flights" / "neural-swarm"
+        rows = measure(folder, options.seeds, Path(work))
     print(json.dumps({"seeds": options.seeds, "rows": rows}) if options.json else table(rows))
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,11 +1,13 @@
 """Flights that a residual can be learned from: up and down near the ground, down to standing.
 
 Way-points are drawn with heights dense near the ground, joined by quintic pieces that stay under a
-speed and an acceleration; below 15 cm a descent is slow enough for the legs. Even flights are
-flown by ``pd``, odd ones by ``observer``, so that thrust varies at a given height.
+speed and an acceleration; below 15 cm a descent is slow enough for the legs. The first way-point
+lies on the floor, so that every flight sees every height once; then of each ``ROUND`` some are on
+the floor, low, and high, in random order. Even flights are flown by ``pd``, odd ones by ``observer``,
+so that thrust varies at a given height.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -30,22 +32,38 @@ LOW, LOW_SPEED = 0.15, 0.25
 BELOW = 0.10
 """The lowest set-point lies this far under standing, so that every controller reaches the floor [m]."""
 
+HEIGHTS = {"floor": (-BELOW, 0.02), "low": (0.0, 0.35), "high": (0.3, TOP)}
+"""Way-point heights of each kind [m]."""
+ROUND = (*4 * ("floor",), *7 * ("low",), *5 * ("high",))
+"""The kinds of sixteen way-points that follow one another, before they are shuffled."""
+
+
+def generator(seed: int, flight: int) -> np.random.Generator:
+    """Return the randomness of one collection flight; no landing draws the same, whatever its seed.
+
+    A landing's is ``default_rng(seed)``; a spawn key keeps ours apart from all of those.
+    """
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(*b"collection", flight)))
+
+
+def _heights(rng: np.random.Generator) -> Iterator[float]:
+    """Draw way-point heights [m] for ever: first the floor, then round after round."""
+    yield -BELOW
+    while True:
+        for kind in rng.permutation(ROUND):
+            yield float(rng.uniform(*HEIGHTS[kind]))
+
 
 def collection_plan(duration: float, rng: np.random.Generator) -> Plan:
     """Plan one collection flight of ``duration`` seconds, starting in hover at ``TOP``."""
     times, points = [0.0, 1.0], [(0.0, 0.0, TOP), (0.0, 0.0, TOP)]
+    heights = _heights(rng)
     while times[-1] < duration:
         x, y = rng.uniform(-SPREAD, SPREAD, 2)
-        share = rng.uniform()
-        if share < 0.25:
-            z = rng.uniform(-BELOW, 0.02)
-        elif share < 0.70:
-            z = rng.uniform(0.0, 0.35)
-        else:
-            z = rng.uniform(0.3, TOP)
+        z = next(heights)
         before = points[-1]
         low = min(z, before[2]) < LOW
-        for x_, y_, z_ in _legs(before, (float(x), float(y), float(z)), low):
+        for x_, y_, z_ in _legs(before, (float(x), float(y), z), low):
             last = points[-1]
             way = max(abs(x_ - last[0]), abs(y_ - last[1]), abs(z_ - last[2]))
             slow = z_ < LOW and z_ < last[2] and last[2] <= LOW + 0.1
@@ -104,7 +122,7 @@ def collect(
     paths: list[Path] = []
     for i in range(flights):
         controller = "pd" if i % 2 == 0 else "observer"
-        rng = np.random.default_rng([seed, i])
+        rng = generator(seed, i)
         plan = collection_plan(duration, rng)
         flight = Flight(vehicle, controller, scenario, plan.name, aero)
         yaw = float(rng.uniform(-np.pi, np.pi))

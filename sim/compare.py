@@ -46,6 +46,7 @@ def compare_runs(runs: Sequence[Path], out: Path) -> dict[str, Any]:
             raise InputError(
                 f"the runs differ in {key} ({', '.join(values)}); compare runs of one {key} at a time"
             )
+    (out / "comparison.json").unlink(missing_ok=True)  # last written, first removed
     pictures = draw_comparison(loaded, out / "comparison.png")
     result = {
         "runs": [
@@ -93,6 +94,7 @@ def summarise_seeds(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             "landed": sum(row["landed"] for row in flown),
             "landed_share": share(sum(row["landed"] for row in flown), len(mine)),
             "crashed": sum(row["crashed"] for row in flown),
+            "touched": sum(row["touched"] for row in flown),
             "cut_in_air": sum(bool(row["cut_in_air"]) for row in flown),
         }
         for key in SPREADS:

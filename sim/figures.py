@@ -1,12 +1,13 @@
-"""Pictures of landings: height, height error, and force, over time.
+"""Pictures of landings: height, its last 15 cm, height error, and force, over time.
 
-Colours are Okabe and Ito's, told apart by the colour-blind; every curve has its own dashes too, so
-that a grey print reads.
+Colours are Okabe and Ito's, told apart by the colour-blind; every curve has dashes or a width of its
+own too, so that a grey print reads. A flight that crashed ends in a cross, and the title says where.
 """
 
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -19,29 +20,47 @@ from neural_lander.controller.flight_log import FlightLog
 
 Array = npt.NDArray[np.float64]
 
-STYLES: dict[str, tuple[str, Any]] = {
-    "pd": ("#E69F00", (0, (1, 1))),
-    "pid": ("#CC79A7", (0, (4, 1.5))),
-    "textbook": ("#999999", (0, (3, 1, 1, 1))),
-    "observer": ("#009E73", (0, (5, 1, 1, 1, 1, 1))),
-    "learned": ("#56B4E9", "-"),
-    "learned+observer": ("#0072B2", "-"),
-    "oracle": ("#D55E00", (0, (2, 2))),
-    "oracle+observer": ("#000000", (0, (6, 2))),
+STYLES: dict[str, tuple[str, Any, float]] = {
+    "pd": ("#E69F00", (0, (1, 1)), 1.4),
+    "pid": ("#CC79A7", (0, (4, 1.5)), 1.4),
+    "textbook": ("#999999", (0, (3, 1, 1, 1)), 1.4),
+    "observer": ("#009E73", (0, (5, 1, 1, 1, 1, 1)), 1.4),
+    "learned": ("#56B4E9", "-", 2.4),
+    "learned+observer": ("#0072B2", "-", 1.1),
+    "oracle": ("#D55E00", (0, (2, 2)), 1.4),
+    "oracle+observer": ("#000000", (0, (6, 2)), 1.4),
 }
-"""Colour and dashes of each controller, the same in every picture."""
+"""Colour, dashes and width of each controller, the same in every picture."""
+
+DRAWN = (
+    "rotor_thrust_command",
+    "reference_height",
+    "learned_force",
+    "observer_force",
+    "phase",
+    "truth_height",
+    "truth_force",
+    "truth_contact_force",
+)
+"""What the log of a run has to hold, beside time."""
+
+NEAR = 0.15
+"""The panel of the end shows heights below this [m]."""
+LEAST = 0.02
+"""The force axis shows at least this share of the weight, and no less however weak the force is."""
 
 Run = tuple[FlightLog, dict[str, Any]]
 
 
-def style_of(controller: str, index: int = 0) -> tuple[str, Any]:
-    """Return colour and dashes of a controller; one from outside gets a free pair by index."""
+def style_of(controller: str, index: int = 0) -> dict[str, Any]:
+    """Return how a controller's line looks; one from outside gets a free colour by index."""
     spare = ("#7F3C8D", "#11A579", "#3969AC", "#F2B701")
-    return STYLES.get(controller, (spare[index % len(spare)], "-"))
+    colour, dashes, width = STYLES.get(controller, (spare[index % len(spare)], "-", 1.4))
+    return {"color": colour, "linestyle": dashes, "linewidth": width}
 
 
 def draw_comparison(runs: Sequence[Run], out: Path) -> list[Path]:
-    """Draw height, height error and force of several landings; write ``out`` as PNG and as PDF."""
+    """Draw several landings over one another; write ``out`` as PNG and as PDF."""
     return save(_figure(runs), out, ("png", "pdf"))
 
 
@@ -51,48 +70,91 @@ def draw_landing(log: FlightLog, summary: dict[str, Any], out: Path) -> list[Pat
 
 
 def _figure(runs: Sequence[Run]) -> Figure:
-    figure = Figure(figsize=(7.2, 7.8))
-    height, error, force = figure.subplots(3, 1, sharex=True, height_ratios=(1.3, 1, 1))
-    figure.subplots_adjust(left=0.1, right=0.98, top=0.965, bottom=0.06, hspace=0.1)
-    near = height.inset_axes((0.56, 0.21, 0.42, 0.42))
+    figure = Figure(figsize=(7.2, 6.0))
+    panels = figure.subplots(2, 2)
+    (height, near), (error, force) = panels
+    longest = max((log for log, _ in runs), key=len)
     order = sorted(range(len(runs)), key=lambda i: runs[i][1]["controller"].startswith("learned"))
-    _draw_reference(height, runs[0][0], 1.0)
-    _draw_reference(near, runs[0][0], 1e3)
+    _draw_reference(height, longest, 1.0)
+    _draw_reference(near, longest, 1e3)
     for i in order:  # what was learned is drawn last, on top
-        log, summary = runs[i]
-        name = str(summary["controller"])
-        colour, dashes = style_of(name, i)
-        log = thinned(log)
-        flying = _until_rest(log)
-        t, z = log["time"][flying], log["truth_height"][flying]
-        label = name + ("" if summary["certified"] in (None, True) else " (uncertified)")
-        line = {"color": colour, "linestyle": dashes, "linewidth": 1.4}
-        height.plot(t, z, label=label, **line)
-        near.plot(t, 1e3 * z, **line)
-        before = slice(0, _first_contact(log))
-        shift = z - np.maximum(log["reference_height"][flying], 0.0)
-        error.plot(t[before], 1e3 * shift[before], **line)
+        _draw_run(height, near, error, runs[i], style_of(str(runs[i][1]["controller"]), i))
     _draw_forces(force, [(thinned(runs[i][0]), runs[i][1]) for i in order])
-    descent = _descent_start(runs[0][0])
-    end = _end_of_interest(runs, descent)
-    force.set_xlim(max(0.0, descent - 0.5), end)
+    descent = _descent_start(longest)
+    end = _end_of_interest(runs, longest, descent)
+    crashes = [float(log["time"][-1]) - 0.5 for log, summary in runs if summary["crashed"]]
+    start = max(0.0, min([descent - 0.5, *crashes]))
+    for axes in (height, error, force):
+        axes.set_xlim(start, end)
     _limit_error(error, runs, descent)
-    _zoom(near, runs[0][0], end)
-    height.set_ylabel("height above standing [m]")
-    height.legend(loc="upper right", ncols=3, fontsize=8, frameon=False)
+    _zoom(near, longest, end)
     error.axhline(0.0, color="0.6", linewidth=0.8)
-    error.set_ylabel("height error until contact [mm]")
-    force.set_ylabel("residual force up [N]")
-    force.set_xlabel("time [s]")
-    first = runs[0][1]
-    height.set_title(
-        f"{first['vehicle']}, {first['scenario']}, reference {first['reference']}, "
-        f"aerodynamics {first['aero']}, seed {first['seed']}",
-        fontsize=9,
-    )
-    for axes in (height, error, force, near):
+    for axes, letter, label in zip(
+        panels.flat,
+        "abcd",
+        (
+            "height above standing [m]",
+            f"the last {100 * NEAR:.0f} cm [mm]",
+            "height error until contact [mm]",
+            "residual force up, true and counted on [N]",
+        ),
+        strict=True,
+    ):
+        axes.set_title(f"({letter})  {label}", fontsize=9, loc="left")
+        axes.tick_params(labelsize=8)
         _tidy(axes)
+    for axes in (error, force):
+        axes.set_xlabel("time [s]", fontsize=9)
+    title = _title(runs)
+    figure.suptitle(title, fontsize=9, y=0.99, va="top")
+    handles, labels = height.get_legend_handles_labels()
+    top = 0.965 - 0.025 * title.count("\n")
+    columns = min(3, len(labels))
+    figure.legend(
+        handles, labels, loc="upper center", bbox_to_anchor=(0.5, top), ncols=columns, fontsize=8,
+        frameon=False, handlelength=3.2,
+    )  # fmt: skip
+    top -= 0.05 + 0.03 * -(-len(labels) // columns)
+    figure.subplots_adjust(left=0.07, right=0.91, top=top, bottom=0.075, hspace=0.26, wspace=0.2)
     return figure
+
+
+def _draw_run(height: Axes, near: Axes, error: Axes, run: Run, line: dict[str, Any]) -> None:
+    log, summary = thinned(run[0]), run[1]
+    flying = _until_rest(log)
+    t, z = log["time"][flying], log["truth_height"][flying]
+    notes = [
+        *(["crashed"] if summary["crashed"] else []),
+        *(["uncertified"] if summary["certified"] is False else []),
+    ]
+    label = str(summary["controller"]) + (f" ({', '.join(notes)})" if notes else "")
+    shift = z - np.maximum(log["reference_height"][flying], 0.0)
+    before = slice(0, _first_contact(log))
+    height.plot(t, z, label=label, **line)
+    near.plot(t, 1e3 * z, **line)
+    error.plot(t[before], 1e3 * shift[before], **line)
+    if summary["crashed"]:
+        cross: dict[str, Any] = {"marker": "X", "markersize": 9, "markeredgecolor": "black"}
+        at, up = run[0]["time"][-1:], run[0]["truth_height"][-1:]
+        height.plot(at, up, color=line["color"], clip_on=False, zorder=5, **cross)
+        near.plot(at, 1e3 * up, color=line["color"], zorder=5, **cross)
+
+
+def _title(runs: Sequence[Run]) -> str:
+    """Return what was flown, and of every flight that crashed when, how high, and why."""
+    first = runs[0][1]
+    seeds = sorted({summary["seed"] for _, summary in runs})
+    title = (
+        f"{first['vehicle']}, {first['scenario']}, reference {first['reference']}, "
+        f"aerodynamics {first['aero']}, seed {', '.join(map(str, seeds))}"
+    )
+    crashes = [
+        f"{summary['controller']} crashed at {log['time'][-1]:.2f} s, "
+        f"{log['truth_height'][-1]:.2f} m up ({summary['crash_reason']})"
+        for log, summary in runs
+        if summary["crashed"]
+    ]
+    return "\n".join([title, *([fill("; ".join(crashes), 110)] if crashes else [])])
 
 
 def thinned(log: FlightLog) -> FlightLog:
@@ -100,22 +162,26 @@ def thinned(log: FlightLog) -> FlightLog:
     return log.rows(slice(None, None, max(1, round(0.01 / float(log["time"][1] - log["time"][0])))))
 
 
-def _end_of_interest(runs: Sequence[Run], descent: float) -> float:
+def _end_of_interest(runs: Sequence[Run], longest: FlightLog, descent: float) -> float:
     """Return the time to draw until: a second after the last landing, or after the reference's end."""
     ends = [float(log["time"][_until_rest(log)][-1]) for log, s in runs if s["motors_cut"]]
-    reference = runs[0][0]["reference_height"]
-    low = np.flatnonzero(reference > 0.005)
-    still = float(runs[0][0]["time"][low[-1]]) if len(low) else descent
-    return min(max([*ends, still]) + 1.0, max(float(log["time"][-1]) for log, _ in runs))
+    low = np.flatnonzero(longest["reference_height"] > 0.005)
+    still = float(longest["time"][low[-1]]) if len(low) else descent
+    return min(max([*ends, still]) + 1.0, float(longest["time"][-1]))
 
 
 def _zoom(axes: Axes, log: FlightLog, end: float) -> None:
-    """Show the last 15 cm, in millimetres."""
-    low = np.flatnonzero(log["reference_height"] < 0.15)
-    axes.set_xlim(float(log["time"][low[0]]) if len(low) else 0.0, end)
-    axes.set_ylim(-8, 150)
-    axes.set_ylabel("[mm]", fontsize=7, labelpad=1)
-    axes.tick_params(labelsize=7)
+    """Show the end, in millimetres; a flight that never came so low leaves an empty panel."""
+    low = np.flatnonzero(log["reference_height"] < NEAR)
+    if len(low):
+        axes.set_xlim(float(log["time"][low[0]]), end)
+    else:
+        axes.text(
+            0.5, 0.5, "the reference was not so low yet", ha="center", fontsize=8,
+            transform=axes.transAxes,
+        )  # fmt: skip
+        axes.set_xlim(0.0, end)
+    axes.set_ylim(-8, 1e3 * NEAR)
 
 
 def _limit_error(axes: Axes, runs: Sequence[Run], descent: float) -> None:
@@ -148,35 +214,44 @@ def _draw_forces(axes: Axes, runs: Sequence[Run]) -> None:
     log = learners[-1][0]
     before = slice(0, _first_contact(log))
     t, true = log["time"][before], log["truth_force"][before, 2]
-    dots = slice(None, None, max(1, len(t) // 150))
+    dots = slice(None, None, max(1, len(t) // 100))
     name = learners[-1][1]["controller"]
-    axes.plot(
-        t[dots], true[dots], ".", color="0.35", markersize=3.5, label=f"true, flown by {name}"
-    )
     for i, (one, summary) in enumerate(runs):
-        name = str(summary["controller"])
-        colour, dashes = style_of(name, i)
         until = slice(0, _first_contact(one))
         total = one["learned_force"][until, 2] + one["observer_force"][until, 2]
         if not np.any(total):
             continue
         smooth = _running_mean(total, max(1, round(0.05 / float(one["time"][1] - one["time"][0]))))
-        line = {"color": colour, "linestyle": dashes, "linewidth": 1.2}
-        axes.plot(one["time"][until], smooth, label=FORCE_NAMES.get(name, name), **line)
-    strongest = float(true.max(initial=0.1))
-    axes.set_ylim(min(-0.15 * strongest, float(true.min(initial=0.0))), 1.75 * strongest)
-    axes.legend(loc="upper left", ncols=2, fontsize=7, frameon=False)
+        axes.plot(one["time"][until], smooth, **style_of(str(summary["controller"]), i))
+    axes.plot(
+        t[dots], true[dots], "o", color="white", markeredgecolor="0.2", markeredgewidth=0.6,
+        markersize=2.8, label=f"true, flown by {name}", zorder=4,
+    )  # fmt: skip
+    weight = _weight(log)
+    strongest = float(true.max(initial=LEAST * weight))
+    axes.set_ylim(min(-0.15 * strongest, float(true.min(initial=0.0))), 1.5 * strongest)
+    axes.legend(loc="upper left", fontsize=7, frameon=False, handlelength=1.0)
+    _share_axis(axes, weight)
 
 
-FORCE_NAMES = {
-    "learned": "learned",
-    "learned+observer": "learned + observed",
-    "textbook": "textbook's formula",
-    "observer": "observed",
-    "oracle": "oracle",
-    "oracle+observer": "oracle + observed",
-}
-"""What the force is called that a controller counts on."""
+def _share_axis(axes: Axes, weight: float) -> None:
+    """Let the right side show a force as a share of the weight."""
+
+    def share(force: Any) -> Any:
+        return 100 * force / weight
+
+    def force(share: Any) -> Any:
+        return share * weight / 100
+
+    right = axes.secondary_yaxis("right", functions=(share, force))
+    right.set_ylabel("share of the weight [%]", fontsize=8)
+    right.tick_params(labelsize=8)
+
+
+def _weight(log: FlightLog) -> float:
+    """Return the thrust commanded in hover, before the descent [N]: the weight, as far as it shows."""
+    hover = log["time"] <= max(_descent_start(log), float(log["time"][0]))
+    return float(np.median(log["rotor_thrust_command"][hover].sum(axis=-1)))
 
 
 def _running_mean(values: Array, width: int) -> Array:

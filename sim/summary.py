@@ -74,6 +74,7 @@ def summarise(log: FlightLog, outcome: Outcome, plan: Plan, vehicle: Vehicle) ->
         "crash_reason": outcome.crash or None,
         "landed": landed,
         "motors_cut": outcome.cut_at is not None,
+        "touched": outcome.contact_at is not None,
         "cut_in_air": _cut_in_air(log, outcome),
         "landing_time_s": _landing_time(t, height, speed, begin, outcome),
         "touchdown_speed_m_s": None if not contact else float(-velocity[contact - 1, 2]),

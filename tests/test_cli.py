@@ -143,6 +143,7 @@ def test_wrong_usage_is_said_with_status_2(
         (("compare", "--out", "o"), "give either folders of runs, or --controllers"),
         (("compare", "nowhere", "--out", "o"), "nowhere: is no run"),
         (("compare", "--controllers", "pd,", "--out", "o"), "--controllers is 'pd,'"),
+        (("compare", "--controllers", "pd,hope", "--out", "o"), "controller 'hope' is unknown"),
         (("compare", "--controllers", "pd", "--seeds", "3:3", "--out", "o"), "--seeds is '3:3'"),
     ],
 )  # fmt: skip
@@ -162,6 +163,96 @@ def test_bad_input_is_said_in_one_message_with_status_2_and_writes_nothing(
         assert err.count("error: ") == 1
         assert message in err.split("error: ")[1]
     assert list(tmp_path.rglob("*")) == []
+
+
+WRITERS: dict[str, tuple[tuple[str, ...], str]] = {
+    "collect": (("--vehicle", "intel-aero"), "neural_lander.sim.collect.collect"),
+    "import": (
+        ("a.csv", "--vehicle", "intel-aero"),
+        "neural_lander.learning.importing.import_flights",
+    ),
+    "train": (("a.parquet", "--vehicle", "intel-aero"), "neural_lander.learning.training.train"),
+    "certify": (("model", "--vehicle", "intel-aero"), "neural_lander.learning.certify.certify"),
+    "land": (
+        ("--vehicle", "intel-aero", "--controller", "pd"),
+        "neural_lander.sim.rollout.fly",
+    ),
+    "compare": (("--controllers", "pd"), "neural_lander.sim.compare.fly_seeds"),
+}
+"""Verb -> options, and the work that may not begin."""
+
+
+@pytest.mark.parametrize("verb", WRITERS)
+@pytest.mark.parametrize("out", ["taken", "taken/below/it", "/proc/nothing/here"])
+def test_where_nothing_can_be_written_no_work_begins(
+    run: Callable[..., Said],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    verb: str,
+    out: str,
+) -> None:
+    options, work = WRITERS[verb]
+    begun: list[str] = []
+    monkeypatch.setattr(work, lambda *_, **__: begun.append(verb))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "taken").write_text("precious")
+    if verb == "certify" and out == "taken":  # writes a file: a folder is what it cannot write to
+        (tmp_path / "folder").mkdir()
+        out = "folder"
+    status, said, err = run(verb, *options, "--out", out)
+    assert (status, said, begun) == (2, "", [])
+    assert "error: " in err
+    assert out.split("/")[0] in err
+    assert (tmp_path / "taken").read_text() == "precious"
+    assert {f.name for f in tmp_path.rglob("*")} <= {"taken", "folder"}
+
+
+@pytest.mark.parametrize("summary", ["{}", '{"controller": 3}', "[]", "{"])
+def test_a_broken_summary_is_said_not_thrown(
+    run: Callable[..., Said], tmp_path: Path, summary: str
+) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "summary.json").write_text(summary)
+    for verb in (("compare", tmp_path / "run", "--out", tmp_path / "c"),
+                 ("inspect", tmp_path / "run")):  # fmt: skip
+        status, out, err = run(*verb)
+        assert (status, out) == (2, "")
+        assert "summary.json" in err
+        assert "Traceback" not in err
+
+
+def test_a_run_without_summary_is_unfinished(run: Callable[..., Said], tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    assert run("land", "--vehicle", "intel-aero", "--controller", "pid", "--out", folder)[0] == 0
+    (folder / "summary.json").unlink()
+    status, out, _ = run("inspect", folder)
+    assert status == 0
+    assert "unfinished" in out
+    status, out, _ = run("inspect", folder, "--json")
+    assert json.loads(out)["unfinished"] is True
+    status, _, err = run("compare", folder, "--out", tmp_path / "c")
+    assert status == 2
+    assert "is an unfinished run" in err
+
+
+def test_the_table_over_seeds_says_how_many_and_how_sure(
+    run: Callable[..., Said], tmp_path: Path
+) -> None:
+    compare = ("compare", "--controllers", "pd,pid", "--scenario", "hover-low", "--seeds", "0:6")
+    status, out, _ = run(*compare, "--out", tmp_path)
+    assert status == 0
+    assert "n = 6 seeds" in out
+    assert "touched" in out
+    table = json.loads((tmp_path / "comparison.json").read_text())
+    for entry in table["controllers"]:
+        touched = [
+            r["touched"] for r in table["landings"] if r["controller"] == entry["controller"]
+        ]
+        assert entry["touched"] == sum(touched)
+        median = entry["z_rmse_m"]["median"]
+        assert median["low"] <= median["value"] <= median["high"]
+        shown = [f"{1e3 * median[end]:.1f}" for end in ("low", "high")]
+        assert "–".join(shown) in out
 
 
 def test_a_defect_keeps_its_traceback_and_status_1() -> None:

@@ -9,6 +9,8 @@ import pytest
 from neural_lander.controller.errors import InputError
 from neural_lander.controller.files import (
     read_json,
+    require_file,
+    require_folder,
     sha256_of,
     sha256_of_file,
     write_json,
@@ -96,3 +98,16 @@ def test_the_order_of_keys_does_not_change_a_digest() -> None:
     same = json.loads('{"gains": {"y": 2.0, "x": 1.0}, "mass_kg": 1.47}')
     assert sha256_of(value) == sha256_of(same)
     assert sha256_of(value) != sha256_of({**value, "mass_kg": 1.4700000000000002})
+
+
+def test_asking_whether_a_folder_can_be_made_leaves_nothing(tmp_path: Path) -> None:
+    require_folder(tmp_path / "a" / "b")
+    require_file(tmp_path / "a" / "b" / "c.json")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").write_text("x")
+    for bad in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(InputError, match="is no folder that can be written into"):
+            require_folder(bad)
+    with pytest.raises(InputError, match="is a folder, expected the name of a file"):
+        require_file(tmp_path)
+    assert [f.name for f in tmp_path.iterdir()] == ["file"]

@@ -63,6 +63,13 @@ def test_a_vehicle_that_hangs_has_not_landed_and_shows_how_high():
         assert s[key] is None
 
 
+def test_a_hover_that_touches_the_floor_once_is_counted():
+    t, height, contact = straight_down()
+    high = summarise(flight(height, height, contact), Outcome(None, None, ""), PLAN, AERO)
+    low = summarise(flight(height, height, contact), Outcome(1500, None, ""), PLAN, AERO)
+    assert (high["touched"], low["touched"]) == (False, True)
+
+
 def test_motors_cut_in_the_air_are_no_landing():
     t, height, contact = straight_down()
     s = summarise(flight(height, height, contact), Outcome(1000, 900, ""), PLAN, AERO)

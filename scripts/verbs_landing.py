@@ -1,0 +1,123 @@
+"""The verbs that fly landings: ``land, compare``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from neural_lander.controller.errors import InputError
+from neural_lander.controller.files import require_folder
+from neural_lander.scripts import exit_status
+from neural_lander.scripts.cli_flight import (
+    FlightOptions,
+    compare_over_seeds,
+    controllers_of,
+    flight_of,
+    seeds_of,
+    show_landing,
+    show_runs,
+    show_seeds,
+)
+from neural_lander.scripts.cli_options import (
+    CONTROLLERS,
+    Aero,
+    CertificateFile,
+    Engine,
+    Folder,
+    Json,
+    Model,
+    Reference,
+    ScenarioName,
+    Seed,
+    Uncertified,
+    VehicleName,
+)
+from neural_lander.scripts.cli_output import progress_bar, report
+
+app = typer.Typer()
+
+
+@app.command(
+    epilog="\b\nExample:\n  neural-lander land --vehicle intel-aero --controller learned \\"
+    "\n    --model model --seed 1 --out runs/learned"
+)
+def land(
+    vehicle: VehicleName,
+    controller: Annotated[str, typer.Option(help=f"{CONTROLLERS}.", metavar="C")],
+    out: Folder,
+    model: Model = None,
+    scenario: ScenarioName = "flat",
+    reference: Reference = "s-curve",
+    aero: Aero = "rotor",
+    seed: Seed = 0,
+    certificate: CertificateFile = None,
+    uncertified: Uncertified = False,
+    engine: Engine = "pybullet",
+    as_json: Json = False,
+) -> None:
+    """Fly one landing in simulation.
+
+    Learned controllers need a certificate that fits: exit status 3 without. Exit status 4: the
+    vehicle crashed, and the run is written.
+    """
+    from neural_lander.sim.rollout import fly
+    from neural_lander.sim.run_folder import write_run
+
+    with report(as_json) as tell:
+        options = FlightOptions(
+            vehicle, scenario, reference, aero, model, certificate, uncertified, engine
+        )
+        require_folder(out)
+        landing = fly(flight_of(options, controller), seed)
+        paths = write_run(out, landing)
+        tell.result = landing.summary
+        show_landing(landing.summary, tell)
+        tell.wrote(*paths)
+        if landing.summary["crashed"]:
+            tell.status = exit_status.CRASHED
+
+
+@app.command(
+    epilog="\b\nExamples:\n  neural-lander compare runs/* --out comparison"
+    "\n  neural-lander compare --controllers pd,learned+observer --vehicle intel-aero \\"
+    "\n    --model model --seeds 0:200 --out comparison"
+)
+def compare(
+    out: Folder,
+    runs: Annotated[
+        list[Path] | None, typer.Argument(help="Folders that `land` wrote.", metavar="RUN...")
+    ] = None,
+    controllers: Annotated[
+        str | None, typer.Option(help=f"Fly these instead, of {CONTROLLERS}.", metavar="C1,C2")
+    ] = None,
+    seeds: Annotated[str, typer.Option(help="B excluded.", metavar="A:B")] = "0:32",
+    vehicle: VehicleName = "intel-aero",
+    model: Model = None,
+    scenario: ScenarioName = "flat",
+    reference: Reference = "s-curve",
+    aero: Aero = "rotor",
+    certificate: CertificateFile = None,
+    uncertified: Uncertified = False,
+    engine: Engine = "hybrid",
+    as_json: Json = False,
+) -> None:
+    """Draw runs together, or tabulate seeds."""
+    if bool(runs) == bool(controllers):
+        raise InputError("give either folders of runs, or --controllers C1,C2")
+    with report(as_json) as tell:
+        require_folder(out)
+        if controllers:
+            names, numbers = controllers_of(controllers), seeds_of(seeds)
+            options = FlightOptions(
+                vehicle, scenario, reference, aero, model, certificate, uncertified, engine
+            )
+            with progress_bar("compare") as progress:
+                tell.result = compare_over_seeds(options, names, numbers, out, progress)
+            show_seeds(tell.result["controllers"], tell)
+            tell.wrote(out / "comparison.json")
+        else:
+            from neural_lander.sim.compare import compare_runs
+
+            tell.result = compare_runs(runs or [], out)
+            show_runs(tell.result["runs"], tell)
+            tell.wrote(*tell.result["pictures"], out / "comparison.json")

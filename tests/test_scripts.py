@@ -1,0 +1,98 @@
+"""The measuring scripts: bad options are said with status 2, and their own sums are right."""
+
+import importlib
+from pathlib import Path
+
+import pytest
+
+from neural_lander.scripts.experiment import over_networks
+from neural_lander.scripts.tune_baselines import SOFT, chosen, cost
+from neural_lander.sim.compare import summarise_seeds
+
+BAD = [
+    ("experiment", ("--out", "x", "--vehicle", "intel-hero"), "vehicle 'intel-hero' is unknown"),
+    ("experiment", ("--out", "x", "--seeds", "many"), "--seeds is 'many'"),
+    ("experiment", ("--out", "x", "--aero", "rotor", "gone.safetensors"), "gone.safetensors"),
+    ("experiment", ("--out", "x", "--controllers", "pd,hope"), "controller 'hope' is unknown"),
+    ("experiment", ("--out", "x", "--train-seeds", "0"), "--train-seeds is 0"),
+    ("experiment", ("--out", "x", "--train-seed", "-1"), "--train-seed is -1"),
+    ("experiment", ("--out", "file"), "file: is no folder"),
+    ("tune_baselines", ("--vehicle", "gone.toml"), "gone.toml: cannot be read"),
+    ("tune_baselines", ("--seeds", "5:5"), "--seeds is '5:5'"),
+    ("tune_baselines", ("--aero", "storm"), "storm"),
+    ("tune_baselines", ("--out", "file/below.toml"), "is no folder"),
+    ("benchmark", ("--repeats", "0"), "--repeats is 0"),
+    ("leave_one_flight_out", ("--seeds", "0"), "--seeds is 0"),
+    ("identification_coverage", ("--vehicles", "-1"), "--vehicles is -1"),
+    ("identification_coverage", ("--aero", "storm"), "storm"),
+]
+
+
+@pytest.mark.parametrize(("script", "arguments", "message"), BAD)
+def test_bad_options_are_said_with_status_2_and_nothing_is_written(
+    script: str,
+    arguments: tuple[str, ...],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("precious")
+    monkeypatch.setattr("sys.argv", [script, *arguments])
+    with pytest.raises(SystemExit) as end:
+        importlib.import_module(f"neural_lander.scripts.{script}").main()
+    assert end.value.code == 2
+    err = capsys.readouterr().err
+    assert "error: " in err
+    assert message in err
+    assert [f.name for f in tmp_path.iterdir()] == ["file"]
+
+
+def row(**figures: float | bool | None) -> dict[str, object]:
+    """Return a soft landing without error."""
+    return {
+        "controller": "learned", "refused": None, "landed": True, "crashed": False,
+        "touched": True, "cut_in_air": False, "z_rmse_m": 0.0, "terminal_z_error_m": 0.0,
+        "touchdown_speed_m_s": 0.1, "contact_speed_max_m_s": 0.1, "rise_after_contact_m": 0.0,
+        "z_max_error_m": 0.0, "force_rmse_low_n": 0.0, "landing_time_s": 4.0, "xy_end_m": 0.0,
+        "final_height_m": 0.0, **figures,
+    }  # fmt: skip
+
+
+def test_a_soft_landing_costs_its_errors_alone() -> None:
+    assert cost([row()])["score"] == 0
+    assert cost([row(z_rmse_m=0.004, terminal_z_error_m=-0.003)])["score"] == pytest.approx(0.007)
+
+
+@pytest.mark.parametrize(
+    ("worse", "score"),
+    [
+        ({"landed": False, "touchdown_speed_m_s": None, "contact_speed_max_m_s": None}, 0.050),
+        ({"touchdown_speed_m_s": SOFT + 0.05}, 0.005),
+        ({"contact_speed_max_m_s": 0.31}, 0.050),
+        ({"rise_after_contact_m": 0.006}, 0.050),
+    ],
+)
+def test_each_way_of_landing_badly_has_its_price(worse: dict[str, float], score: float) -> None:
+    assert cost([row(**worse)])["score"] == pytest.approx(score)
+    assert cost([row(**worse), row()])["score"] == pytest.approx(score / 2)
+
+
+def test_chosen_is_the_smallest_gain_that_is_nearly_the_best() -> None:
+    assert chosen({10: 9.0, 20: 7.3, 30: 7.0, 40: 7.1}) == 20
+    assert chosen({10: 9.0, 20: 7.4, 30: 7.0, 40: 7.1}) == 30
+
+
+def test_several_networks_show_their_range_and_lose_no_flight() -> None:
+    entries = [
+        summarise_seeds([row(z_rmse_m=r) for r in errors])[0]
+        for errors in ([0.001, 0.002, 0.003], [0.004, 0.005, 0.006], [0.010, 0.011, 0.012])
+    ]
+    together, *each = over_networks(entries, range(7, 10))
+    assert together["landings"] == together["landed"] == together["touched"] == 9
+    assert together["z_rmse_m"]["median"] == {"value": 0.005, "low": 0.002, "high": 0.011}
+    assert together["z_rmse_m"]["n"] == 9
+    assert together["landed_share"]["value"] == 1
+    assert [entry["train_seed"] for entry in each] == [7, 8, 9]
+    assert [entry["z_rmse_m"]["median"]["value"] for entry in each] == [0.002, 0.005, 0.011]
