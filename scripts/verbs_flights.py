@@ -10,12 +10,17 @@ from neural_lander.controller.errors import InputError
 from neural_lander.controller.files import require_folder
 from neural_lander.learning.column_map import EXAMPLE as COLUMN_MAP
 from neural_lander.scripts import exit_status
+from neural_lander.scripts.cli_flight import FlightOptions, flight_of
 from neural_lander.scripts.cli_options import (
     Aero,
     Flights,
     Folder,
     Json,
+    Model,
+    Reference,
+    ScenarioName,
     Seed,
+    Uncertified,
     VehicleName,
 )
 from neural_lander.scripts.cli_output import progress_bar, report
@@ -35,8 +40,10 @@ app = typer.Typer()
 
 
 @app.command(
-    epilog="\b\nExample:\n  neural-lander collect --vehicle intel-aero --flights 8 --duration 60 \\"
+    epilog="\b\nExamples:\n  neural-lander collect --vehicle intel-aero --flights 8 --duration 60 \\"
     "\n    --seed 1 --out flights"
+    "\n  neural-lander collect --vehicle intel-aero --flights 30 --seed 2 --out calibration \\"
+    "\n    --controller learned+observer --model model --uncertified"
 )
 def collect(
     vehicle: VehicleName,
@@ -45,18 +52,36 @@ def collect(
     duration: Annotated[float, typer.Option(help="Of each flight [s].", metavar="S")] = 60.0,
     seed: Seed = 0,
     aero: Aero = "rotor",
+    controller: Annotated[
+        str | None,
+        typer.Option(help="Fly landings with this one instead: calibration flights.", metavar="C"),
+    ] = None,
+    model: Model = None,
+    scenario: ScenarioName = "flat",
+    reference: Reference = "s-curve",
+    uncertified: Uncertified = False,
     as_json: Json = False,
 ) -> None:
-    """Fly simulated flights to learn from."""
+    """Fly simulated flights to learn from, or landings to calibrate a certificate with."""
     from neural_lander.controller.flight_log import read_flight_log
     from neural_lander.controller.vehicle import load_vehicle
+    from neural_lander.sim.calibration_flights import collect_landings
     from neural_lander.sim.collect import collect as run_collect
 
     with report(as_json) as tell:
         known = load_vehicle(vehicle)
+        if controller is None and (model is not None or uncertified):
+            raise InputError("--model and --uncertified are for landings; give --controller C too")
         require_folder(out)
         with progress_bar("collect") as progress:
-            paths = run_collect(known, flights, duration, seed, out, aero, progress)
+            if controller is None:
+                paths = run_collect(known, flights, duration, seed, out, aero, progress)
+            else:
+                options = FlightOptions(
+                    vehicle, scenario, reference, aero, model, None, uncertified, "hybrid"
+                )
+                flown = flight_of(options, controller)
+                paths = collect_landings(flown, flights, seed, out, progress)
         tell.result = []
         for path in paths:
             log = read_flight_log(path)
