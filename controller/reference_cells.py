@@ -1,4 +1,4 @@
-"""The planned height and its derivatives over every cell of a time grid, as intervals.
+"""One planned coordinate and its derivatives over every cell of a time grid, as intervals.
 
 A proof may not trust samples of a plan: between two samples it may be higher, faster or rougher.
 Inside a cell, a piece of polynomial is its Taylor series about the middle of the part it covers,
@@ -22,7 +22,7 @@ from neural_lander.controller.setpoint import DEGREE, Plan
 Array = npt.NDArray[np.float64]
 
 ORDERS = 4
-"""Height [m], speed [m/s], acceleration [m/s^2], jerk [m/s^3]."""
+"""Place [m], speed [m/s], acceleration [m/s^2], jerk [m/s^3]."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class ReferenceCells:
     cell: float
     """Length c of a cell [s]."""
     low: Array
-    """(cells, 4) least height [m], speed [m/s], acceleration [m/s^2], jerk [m/s^3]."""
+    """(cells, 4) least place (z: above standing) [m], speed [m/s], acceleration, jerk [m/s^3]."""
     high: Array
     """(cells, 4) greatest of each."""
     jumps: tuple[tuple[float, float], ...]
@@ -49,8 +49,11 @@ class ReferenceCells:
         return np.asarray((self.high - self.low) / 2)
 
 
-def reference_cells(plan: Plan, cell: float, duration: float) -> ReferenceCells:
-    """Return the intervals of ``plan`` on a grid of ``cell`` seconds that covers ``duration``."""
+def reference_cells(plan: Plan, cell: float, duration: float, axis: int = 2) -> ReferenceCells:
+    """Return the intervals of ``plan`` on a grid of ``cell`` seconds that covers ``duration``.
+
+    ``axis``: 0, 1, 2 for x, y, height.
+    """
     n = max(1, math.ceil(duration / cell - 1e-9))
     low, high = np.full((n, ORDERS), np.inf), np.full((n, ORDERS), -np.inf)
     starts = np.arange(n) * cell
@@ -63,7 +66,7 @@ def reference_cells(plan: Plan, cell: float, duration: float) -> ReferenceCells:
         a = np.maximum(starts[inside], first)
         b = np.minimum(starts[inside] + cell, end)
         middle, radius = (a + b) / 2 - begin, np.maximum(b - a, 0) / 2
-        derivatives, rest = _derivatives(plan, piece, middle)
+        derivatives, rest = _derivatives(plan, piece, middle, axis)
         for order in range(ORDERS):
             spread = sum(
                 np.abs(derivatives[:, order + k]) * radius**k / math.factorial(k)
@@ -74,17 +77,17 @@ def reference_cells(plan: Plan, cell: float, duration: float) -> ReferenceCells:
             spread = spread + 1e-12 * (1 + np.abs(derivatives[:, order]))
             low[inside, order] = np.minimum(low[inside, order], derivatives[:, order] - spread)
             high[inside, order] = np.maximum(high[inside, order], derivatives[:, order] + spread)
-    return ReferenceCells(cell, low, high, _jumps(plan))
+    return ReferenceCells(cell, low, high, _jumps(plan, axis))
 
 
-def _derivatives(plan: Plan, piece: int, s: Array) -> tuple[Array, float]:
-    """Return derivatives 0 to 5 (n, 6) of the height at s in a piece, and a bound of the sixth."""
-    c = plan.coefficients[piece, 2]
+def _derivatives(plan: Plan, piece: int, s: Array, axis: int) -> tuple[Array, float]:
+    """Return derivatives 0 to 5 (n, 6) of one coordinate at s in a piece, and a bound of the sixth."""
+    c = plan.coefficients[piece, axis]
     result = np.zeros((len(s), DEGREE + 1))
     for order in range(DEGREE + 1):
         for k in range(order, DEGREE + 1):
             result[:, order] += math.perm(k, order) * c[k] * s ** (k - order)
-    if plan.decay == 0 or piece == 0:
+    if plan.decay == 0 or piece == 0 or axis != 2:  # only the height decays
         return result, 0.0
     drop, r = plan.coefficients[0, 2, 0] - plan.coefficients[1, 2, 0], plan.decay
     x = r * np.maximum(s, 0)
@@ -93,13 +96,13 @@ def _derivatives(plan: Plan, piece: int, s: Array) -> tuple[Array, float]:
     return result, float(abs(drop) * r ** (DEGREE + 1) * DEGREE)
 
 
-def _jumps(plan: Plan) -> tuple[tuple[float, float], ...]:
+def _jumps(plan: Plan, axis: int) -> tuple[tuple[float, float], ...]:
     """Return the steps of the acceleration where pieces meet."""
     found = []
     for piece in range(1, len(plan.times)):
         at = float(plan.times[piece])
-        before, _ = _derivatives(plan, piece - 1, np.array([at - plan.times[piece - 1]]))
-        after, _ = _derivatives(plan, piece, np.array([0.0]))
+        before, _ = _derivatives(plan, piece - 1, np.array([at - plan.times[piece - 1]]), axis)
+        after, _ = _derivatives(plan, piece, np.array([0.0]), axis)
         size = float(after[0, 2] - before[0, 2])
         if abs(size) > 1e-9:
             found.append((at, size))

@@ -14,6 +14,7 @@ for tangents, and for secants with (Omega_1 + Omega_2) / 2 in the place of Omega
 import math
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -46,6 +47,41 @@ def _hull(parts: list[VerticalSlopes]) -> VerticalSlopes:
     )
 
 
+def restricted_layers(network: Network) -> tuple[Layers, Array, Array, float | None]:
+    """Return a network flown level as layers of three inputs, their clamps, and ``k_f`` or None.
+
+    Raises:
+        InputError: it takes both collective thrust and rotor speed.
+    """
+    weight, bias = network.weights[0], network.biases[0].copy()
+    columns = np.zeros((len(weight), 3))
+    low, high = np.full(3, -np.inf), np.full(3, np.inf)
+    names = {entry.name for entry in network.inputs}
+    if {"collective_thrust", "rotor_speed"} <= names:
+        raise InputError("the network takes both collective_thrust and rotor_speed; train one")
+    i = 0
+    for entry in network.inputs:
+        si = SOURCES[entry.name][2][entry.unit]
+        place = {"height": 0, "vertical_speed": 1}.get(entry.name, 2)
+        held = AT_REST.get(entry.name, (None,) * entry.size)
+        for value in held:
+            if value is None:
+                place = 1 if entry.name == "velocity_world" else place
+                columns[:, place] += weight[:, i] * entry.scale / si
+                bias += weight[:, i] * entry.offset
+                low[place], high[place] = entry.low * si, entry.high * si
+            else:
+                inside = min(max(value / si, entry.low), entry.high)
+                bias += weight[:, i] * (inside * entry.scale + entry.offset)
+            i += 1
+    layers = [(columns, bias)]
+    for w, b in zip(network.weights[1:], network.biases[1:], strict=True):
+        layers.append((w.copy(), b.copy()))
+    w, b = layers[-1]
+    layers[-1] = (w * network.output_scale, b * network.output_scale)
+    return layers, low, high, network.k_f if "rotor_speed" in names else None
+
+
 @dataclass(frozen=True)
 class LevelForce:
     """phi(z, v, T) of one network."""
@@ -68,34 +104,9 @@ class LevelForce:
         Raises:
             InputError: it knows neither collective thrust nor rotor speed, or both.
         """
-        weight, bias = network.weights[0], network.biases[0].copy()
-        columns = np.zeros((len(weight), 3))
-        low, high = np.full(3, -np.inf), np.full(3, np.inf)
-        names = {entry.name for entry in network.inputs}
-        if {"collective_thrust", "rotor_speed"} <= names:
-            raise InputError("the network takes both collective_thrust and rotor_speed; train one")
-        i = 0
-        for entry in network.inputs:
-            si = SOURCES[entry.name][2][entry.unit]
-            place = {"height": 0, "vertical_speed": 1}.get(entry.name, 2)
-            held = AT_REST.get(entry.name, (None,) * entry.size)
-            for value in held:
-                if value is None:
-                    place = 1 if entry.name == "velocity_world" else place
-                    columns[:, place] += weight[:, i] * entry.scale / si
-                    bias += weight[:, i] * entry.offset
-                    low[place], high[place] = entry.low * si, entry.high * si
-                else:
-                    inside = min(max(value / si, entry.low), entry.high)
-                    bias += weight[:, i] * (inside * entry.scale + entry.offset)
-                i += 1
-        layers = [(columns, bias)]
-        for w, b in zip(network.weights[1:], network.biases[1:], strict=True):
-            layers.append((w.copy(), b.copy()))
-        w, b = layers[-1]
-        layers[-1] = (w[2:3] * network.output_scale, b[2:3] * network.output_scale)
-        k_f = network.k_f if "rotor_speed" in names else None
-        return LevelForce(layers, low, high, k_f)
+        layers, low, high, k_f = restricted_layers(network)
+        weight, bias = layers[-1]
+        return LevelForce([*layers[:-1], (weight[2:3], bias[2:3])], low, high, k_f)
 
     def scaled(self, factor: float) -> "LevelForce":
         """Return ``factor`` times this force."""
@@ -152,20 +163,50 @@ class LevelForce:
     def _slopes(
         self, height: Interval, speed: Interval, thrust: Interval, gap: float, boxes: int
     ) -> VerticalSlopes:
-        box = np.array([height, speed, thrust])
-        if self.k_f is not None:
-            box[2] = np.sqrt(np.maximum(box[2], 0) / (4 * self.k_f)) * (1 - 1e-15, 1 + 1e-15)
-        low, high = np.clip(box[:, 0], self.low, self.high), np.clip(box[:, 1], self.low, self.high)
-        beyond = (box[:, 0] < self.low) | (box[:, 1] > self.high)
-        lower, upper = bound_slopes(self.layers, low, high, gap, boxes)
-        a, b = lower[0], upper[0]
-        if self.k_f is not None:
-            if low[2] <= 0:
-                a[2], b[2] = (-math.inf if a[2] < 0 else 0), (math.inf if b[2] > 0 else 0)
-            else:
-                ends = [x / (8 * self.k_f * omega) for x in (a[2], b[2]) for omega in
-                        (low[2], high[2])]  # fmt: skip
-                a[2], b[2] = min(ends) - 1e-12 * abs(min(ends)), max(ends) + 1e-12 * abs(max(ends))
-        a, b = np.where(beyond, np.minimum(a, 0), a), np.where(beyond, np.maximum(b, 0), b)
-        z, v, u = ((float(p), float(q)) for p, q in zip(a, b, strict=True))
+        a, b = bound_box(self, np.array([height, speed, thrust]), gap, boxes)
+        z, v, u = ((float(p), float(q)) for p, q in zip(a[0], b[0], strict=True))
         return VerticalSlopes(z, v, u)
+
+
+class Restricted(Protocol):
+    """Layers of three inputs, as ``restricted_layers`` makes them."""
+
+    @property
+    def layers(self) -> Layers:
+        """Weights and biases."""
+        ...
+
+    @property
+    def low(self) -> Array:
+        """(3,) Lower clamps."""
+        ...
+
+    @property
+    def high(self) -> Array:
+        """(3,) Upper clamps."""
+        ...
+
+    @property
+    def k_f(self) -> float | None:
+        """Thrust over squared rotor speed where the third input is that speed."""
+        ...
+
+
+def bound_box(force: Restricted, box: Array, gap: float, boxes: int) -> tuple[Array, Array]:
+    """Return bounds (outputs, 3) of the slopes in height, speed, thrust over a box (3, 2)."""
+    box, k_f = box.copy(), force.k_f
+    if k_f is not None:
+        box[2] = np.sqrt(np.maximum(box[2], 0) / (4 * k_f)) * (1 - 1e-15, 1 + 1e-15)
+    low, high = np.clip(box[:, 0], force.low, force.high), np.clip(box[:, 1], force.low, force.high)
+    beyond = (box[:, 0] < force.low) | (box[:, 1] > force.high)
+    last = len(force.layers[-1][1]) - 1  # the vertical force decides where to look closer
+    a, b = bound_slopes(force.layers, low, high, gap, boxes, [last])
+    if k_f is not None:
+        if low[2] <= 0:
+            a[:, 2] = np.where(a[:, 2] < 0, -math.inf, 0)
+            b[:, 2] = np.where(b[:, 2] > 0, math.inf, 0)
+        else:
+            ends = np.stack([x[:, 2] / (8 * k_f * o) for x in (a, b) for o in (low[2], high[2])])
+            a[:, 2] = ends.min(axis=0) - 1e-12 * np.abs(ends.min(axis=0))
+            b[:, 2] = ends.max(axis=0) + 1e-12 * np.abs(ends.max(axis=0))
+    return np.where(beyond, np.minimum(a, 0), a), np.where(beyond, np.maximum(b, 0), b)

@@ -153,10 +153,18 @@ def slope_intervals(
 
 
 def bound_slopes(
-    layers: "Layers", low: Array, high: Array, relative_gap: float, max_boxes: int
+    layers: "Layers",
+    low: Array,
+    high: Array,
+    relative_gap: float,
+    max_boxes: int,
+    tight: list[int] | None = None,
 ) -> tuple[Array, Array]:
-    """Return bounds (outputs, inputs) of the slopes of plain layers over a box of their inputs."""
-    search = _Search(layers, low, high, list(range(len(layers[-1][0]))))
+    """Return bounds (outputs, inputs) of the slopes of plain layers over a box of their inputs.
+
+    ``tight``: the outputs whose gap decides where to split; None: all.
+    """
+    search = _Search(layers, low, high, tight or list(range(len(layers[-1][0]))))
     search.run(relative_gap, math.inf, max_boxes)
     return _widened(layers, search)
 
@@ -250,13 +258,15 @@ def _layers(network: Network) -> Layers:
 def tangents_at(layers: Layers, u: Array) -> Array:
     """Return the slopes (..., outputs, inputs) of plain layers at u (..., inputs)."""
     weight, bias = layers[0]
-    y = u @ weight.T + bias
-    tangent = np.broadcast_to(weight, (*u.shape[:-1], *weight.shape))
+    batch, n = u.shape[:-1], weight.shape[1]
+    y = u.reshape(-1, n) @ weight.T + bias
+    tangent = np.broadcast_to(weight.T, (len(y), n, len(weight)))  # of each input, (points, n, width)
     for weight, bias in layers[1:]:
         gate = y > 0
         y = np.where(gate, y, 0) @ weight.T + bias
-        tangent = weight @ np.where(gate[..., None], tangent, 0)
-    return tangent
+        open_ = np.where(gate[:, None, :], tangent, 0).reshape(-1, weight.shape[1])
+        tangent = (open_ @ weight.T).reshape(len(y), n, len(weight))
+    return np.asarray(np.swapaxes(tangent, -1, -2).reshape(*batch, -1, n))
 
 
 class _Search:
@@ -272,7 +282,7 @@ class _Search:
         self.done_lower, self.done_upper = np.full(shape, np.inf), np.full(shape, -np.inf)
         self.found_lower, self.found_upper = np.full(shape, np.inf), np.full(shape, -np.inf)
         self._sample(
-            np.broadcast_to(low, (4096, len(low))), np.broadcast_to(high, (4096, len(low)))
+            np.broadcast_to(low, (1024, len(low))), np.broadcast_to(high, (1024, len(low)))
         )
 
     @property

@@ -1,16 +1,16 @@
 """A loop, a plan and a force made by hand, small enough to be flown a thousand times."""
 
-import sys
 import types
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 
-from neural_lander.controller import tube as tube_module
+from neural_lander.controller import volterra
 from neural_lander.controller.loop_model import VerticalLoop, VerticalSlopes
 from neural_lander.controller.setpoint import SCurve, plan_descent
-from neural_lander.controller.tube import ErrorBounds, Start, Tube
+from neural_lander.controller.tube import ErrorBounds, Start, Tube, tube_along
 from neural_lander.learning.level_force import LevelForce
 from neural_lander.learning.tube_proof import TubeProof
 
@@ -50,11 +50,12 @@ def ground_effect(scale: float = 1.0, in_thrust: float = 0.03) -> LevelForce:
 
 
 def tube_again(proof: TubeProof, loop: VerticalLoop, errors: ErrorBounds, start: Start | None = None,
-               slopes=lambda s: s, cells=lambda c: c, module=tube_module) -> Tube:  # fmt: skip
+               slopes=lambda s: s, cells=lambda c: c, module=volterra) -> Tube:  # fmt: skip
     """The tube of a finished proof once more, with something about it changed."""
     segments = [replace(s, slopes=slopes(s.slopes)) for s in proof.segments]
     rest = round((PLAN.end + 0.01) / proof.cells.cell)
-    return module.tube_along(cells(proof.cells), segments, loop, errors, start or Start(), rest)
+    with mock.patch.object(volterra, "walk", module.walk):
+        return tube_along(cells(proof.cells), segments, loop, errors, start or Start(), rest)
 
 
 def middle(slopes: VerticalSlopes) -> VerticalSlopes:
@@ -66,26 +67,25 @@ def middle(slopes: VerticalSlopes) -> VerticalSlopes:
 
 
 def prover_with(*changes: tuple[str, str]) -> types.ModuleType:
-    """The tube's module with pieces of its text replaced: a prover with a mistake in it."""
-    text = Path(tube_module.__file__).read_text(encoding="utf-8")
+    """The recursion with pieces of its text replaced: a prover with a mistake in it."""
+    text = Path(volterra.__file__).read_text(encoding="utf-8")
     for old, new in changes:
         assert text.count(old) == 1, f"{old!r} stands {text.count(old)} times in the prover"
         text = text.replace(old, new)
     text = text.replace("@compiled\n", "@numba.njit(error_model='numpy')\n")
-    module = types.ModuleType("mutated_tube")
-    sys.modules["mutated_tube"] = module  # dataclasses look their module up
-    exec(compile("import numba\n" + text, "mutated_tube", "exec"), module.__dict__)
+    module = types.ModuleType("mutated_volterra")
+    exec(compile("import numba\n" + text, "mutated_volterra", "exec"), module.__dict__)
     return module
 
 
 SIGNED_KERNELS = (
-    ("weight[row, c] += abs(value) * amp[node, c]", "weight[row, c] += value * amp[node, c]"),
-    ("at_right[row] = weight[row].sum()", "at_right[row] = np.abs(weight[row]).sum()"),
+    ("weight[row, c] += abs(value[c]) * amp[node, c]", "weight[row, c] += value[c] * amp[node, c]"),
+    ("at_right[b, row] = weight[b, row].sum()", "at_right[b, row] = np.abs(weight[b, row]).sum()"),
 )
 """|integral of the kernel| instead of the integral of |kernel|."""
 
 HISTORY_CUT = (
     ("        nodes += 1\n    old = np", "        nodes += 1\n        if nodes > 40:\n"
-     "            amp[: nodes - 40] = 0.0\n    old = np"),
+     "            amp[:, : nodes - 40] = 0.0\n    old = np"),
 )  # fmt: skip
 """Sources older than 40 cells forgotten."""

@@ -1,0 +1,382 @@
+"""The loop in three dimensions as a linear model with uncertain channels, by a contract.
+
+    plant     p' = v,  m v' = -m g e3 + F_a + phi(z, v_z, |F_a|) + e,       F_a = T R e3
+    control   every h:  F_c + phi(z^, v_z^, |F_c|) = F_d - d^ + s, |s| <= tol;  applied after L, held
+              F_d = m (g e3 + a_d) - k_v v~ - k_p p~
+    observer  d^ = l (m v^ - w),  w' = F_a^ + phi(z^, v_z^, T^) - m g e3 + d^
+    contract  F_a,j = H_j[F_held]_j + c_j,  |c_j| <= c_bar_j            (attitude loop and motors)
+              H_z = 1 / (tau s + 1),   H_xy = w^2 / (tau s^3 + s^2 + 2 zeta w s + w^2)
+
+phi in R^3 is the learned force restricted to height, vertical speed and collective thrust. With
+(A, b, C)_j a realisation of H_j with state xi_j, F0 the noise-free solution at the true state,
+delta = F_a - F0, nu = F_held - F0 and eta_j = xi_j + A^-1 b F0_j, exactly
+
+    delta = C eta + c,   eta' = A eta + b nu + A^-1 b F0'
+    m v~' = -k_p p~ - k_v v~ + (I + a_T u1') delta + e - d
+    F0'   = (I - beta) gamma,   gamma = F_d' - d' - a_z v_z - a_v v_z',   beta = a_T u2' / (1 + u2' a_T)
+    d'    = l (e - d - n)
+    |nu|  <= |I - beta| (|k_p + a_z e3'| n_p + |k_v + l m + a_v e3'| n_v + tol) + (h + L) sup |F0'|
+
+with slopes a_z, a_v, a_T of phi and unit vectors u in the tilt cone, u_z in [cos t, 1],
+|u_xy| <= sin t. What the observer's samples miss is n: noise of velocity, thrust and attitude, and
+up to h of change of F_a, phi and d.
+
+The middles of the intervals go into the linear model, those of the sideways slopes taken as 0, so
+that it falls into one block for each axis; the rest are channels |q| <= S sup |r| across all of them.
+
+Source: the position loop of Shi et al., "Neural Lander", ICRA 2019, over the attitude loop of Lee,
+Leok, McClamroch, CDC 2010; contract and channels are the package's own.
+"""
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from neural_lander.controller.cancellation import TOLERANCE
+from neural_lander.controller.causal_bounds import KNOWN, Block, CoupledModel
+from neural_lander.controller.loop_model import Interval
+from neural_lander.controller.vehicle import Vehicle
+
+Array = npt.NDArray[np.float64]
+Triple = tuple[float, float, float]
+"""One number for each world axis."""
+
+AXES = ("x", "y", "z")
+Z = 2
+
+
+@dataclass(frozen=True)
+class ForceSlopes:
+    """Intervals of the slopes of the learned force.
+
+    Rows are the world's x, y, z; columns height [N/m], vertical speed [N/(m/s)], thrust [N/N].
+    """
+
+    lower: Array
+    """(3, 3)"""
+    upper: Array
+    """(3, 3)"""
+
+    @property
+    def magnitude(self) -> Array:
+        """(3, 3) Greatest absolute values."""
+        return np.asarray(np.maximum(np.abs(self.lower), np.abs(self.upper)))
+
+    def scaled(self, factor: float) -> "ForceSlopes":
+        """Return the slopes of ``factor`` times the force."""
+        a, b = factor * self.lower, factor * self.upper
+        return ForceSlopes(np.minimum(a, b), np.maximum(a, b))
+
+    def at(self, column: int) -> Interval:
+        """Return the interval of the vertical force's slope in one column."""
+        return float(self.lower[Z, column]), float(self.upper[Z, column])
+
+
+@dataclass(frozen=True)
+class Cancelled:
+    """How a wanted force turns into a commanded one, over one box: bounds of beta and I - beta."""
+
+    least: float
+    """1 + min u' a_T: above 0 there is one command for a wanted force."""
+    product: Interval
+    """a_Tz u_z."""
+    beta: Interval
+    """beta_zz."""
+    beta_magnitude: Array
+    """(3, 3) |beta|."""
+    rest: Array
+    """(3, 3) |I - beta|."""
+
+
+@dataclass(frozen=True)
+class SpatialLoop:
+    """Numbers of the loop in three dimensions."""
+
+    mass: float
+    """[kg]"""
+    k_p: Triple
+    """Force per position error [N/m]."""
+    k_v: Triple
+    """Force per velocity error [N/(m/s)]."""
+    bandwidth: float
+    """Of the attitude loop, w [rad/s]."""
+    damping: float
+    """Of the attitude loop, zeta."""
+    lag: Interval
+    """Least and greatest motor lag of the contract's H [s]; one number twice: the rest is in c."""
+    period: float
+    """Control period h [s]."""
+    latency: float
+    """From a measurement to its command at the rotors, L [s]."""
+    noise_position: Triple = (0.0, 0.0, 0.0)
+    """Bound of the position estimate's error [m]."""
+    noise_velocity: Triple = (0.0, 0.0, 0.0)
+    """Bound of the velocity estimate's error [m/s]."""
+    noise_attitude: float = 0.0
+    """Bound of the attitude estimate's error, per axis, as the observer sees it [rad]."""
+    tolerance: float = 0.0
+    """Bound of the residual the solver of the command leaves, per axis [N]."""
+    observer: float = 0.0
+    """Bandwidth of the disturbance observer [1/s]; 0: none."""
+    noise_thrust: float = 0.0
+    """Bound of the error of the thrust that the observer gets from rotor speeds, share of it."""
+    thrust_limits: Interval = (0.0, math.inf)
+    """Least and greatest collective thrust [N]."""
+    observer_limit: float = math.inf
+    """Greatest disturbance that the observer reports, per axis [N]."""
+    tilt_limit: float = math.radians(25)
+    """Tilt of real, wanted and commanded force up to which the contract is meant to hold [rad]."""
+
+    @staticmethod
+    def of(vehicle: Vehicle, controller: str) -> "SpatialLoop":
+        """Return the loop of a vehicle under ``controller``; '...+observer' has the observer.
+
+        The contract is against the nominal motor lag: what a rotor's own lag adds is in c.
+        """
+        gains, noise, m = vehicle.gains, vehicle.noise, vehicle.mass
+        return SpatialLoop(
+            mass=m,
+            k_p=_triple(m * gains.velocity * gains.position),
+            k_v=_triple(m * (gains.velocity + gains.position)),
+            bandwidth=gains.attitude,
+            damping=gains.damping,
+            lag=(vehicle.rotors.lag, vehicle.rotors.lag),
+            period=vehicle.timing.period,
+            latency=vehicle.timing.latency,
+            noise_position=(noise.position,) * 3,
+            noise_velocity=(noise.velocity,) * 3,
+            noise_attitude=noise.attitude,
+            tolerance=TOLERANCE * vehicle.weight,
+            observer=gains.observer if controller.endswith("+observer") else 0.0,
+            noise_thrust=(1 + noise.rotor_speed) ** 2 - 1,
+            thrust_limits=vehicle.thrust_limits,
+            observer_limit=gains.observer_limit * vehicle.weight,
+        )
+
+    def quiet(self) -> "SpatialLoop":
+        """Return the loop without noise."""
+        none = (0.0, 0.0, 0.0)
+        return replace(
+            self, noise_position=none, noise_velocity=none, noise_attitude=0.0, noise_thrust=0.0,
+            tolerance=0.0,
+        )  # fmt: skip
+
+    def contract(self, axis: int) -> tuple[Array, Array, Array]:
+        """Return (A, b, C) of H on one axis, at the middle of the lag's rates; C A^-1 b = -1."""
+        rate = (1 / self.lag[0] + 1 / self.lag[1]) / 2
+        if axis == Z:
+            return np.array([[-rate]]), np.array([rate]), np.array([1.0])
+        w, zeta = self.bandwidth, self.damping
+        A = np.array([[0, 1, 0], [0, 0, 1], [-w * w * rate, -2 * zeta * w * rate, -rate]])
+        return A, np.array([0, 0, w * w * rate]), np.array([1.0, 0, 0])
+
+    def cancelled(self, slopes: ForceSlopes, tilt: float) -> Cancelled:
+        """Return what slopes in a box and a tilt cone of half angle ``tilt`` [rad] do to commands."""
+        c, s = math.cos(tilt), math.sin(tilt)
+        size = slopes.magnitude[:, 2]
+        low, high = slopes.at(2)
+        product = _product((low, high), (c, 1.0))
+        sideways = s * math.hypot(size[0], size[1])
+        least = 1 + product[0] - sideways
+        rest, beta_size = np.full((3, 3), np.inf), np.full((3, 3), np.inf)
+        beta = (-math.inf, math.inf)
+        if least > 0 and sideways < 1:
+            unit = np.array([s, s, 1.0])
+            beta_size = np.outer(size, unit) / least
+            rest = np.eye(3) + beta_size
+            # x / (1 + x + y) is monotone in x and in y where 1 + y > 0 and 1 + x + y > 0
+            ends = [(x, y) for x in product for y in (-sideways, sideways)]
+            found = [x / (1 + x + y) for x, y in ends]
+            beta = min(found), max(found)
+            beta_size[Z, Z] = max(abs(beta[0]), abs(beta[1]))
+            rest[Z, Z] = max((1 + y) / (1 + x + y) for x, y in ends)
+        else:
+            least = min(least, 1 - sideways)
+        return Cancelled(least, product, beta, beta_size, rest)
+
+    def command_noise(self, slopes: ForceSlopes, tilt: float) -> Array:
+        """Return the bounds (3,) of |F_c - F0| that noise and the solver cause [N]."""
+        n_p, n_v = np.array(self.noise_position), np.array(self.noise_velocity)
+        size = slopes.magnitude
+        wanted = np.full(3, self.tolerance)
+        for j in range(3):
+            k_v = self.k_v[j] + self.observer * self.mass
+            if j == Z:
+                wanted[j] += _shifted(self.k_p[j], slopes.at(0)) * n_p[Z]
+                wanted[j] += _shifted(k_v, slopes.at(1)) * n_v[Z]
+            else:
+                wanted[j] += self.k_p[j] * n_p[j] + size[j, 0] * n_p[Z]
+                wanted[j] += k_v * n_v[j] + size[j, 1] * n_v[Z]
+        return np.asarray(self.cancelled(slopes, tilt).rest @ wanted)
+
+    def observer_noise(
+        self, slopes: ForceSlopes, tilt: float, thrust: float, contract_step: Array
+    ) -> Array:
+        """Return the bounds (3,) of n that noise causes, with thrust at most ``thrust`` [N].
+
+        ``contract_step`` (3,): how far c moves between a sample and the next [N].
+        """
+        if not self.observer:
+            return np.zeros(3)
+        s, a, share = math.sin(tilt), self.noise_attitude, self.noise_thrust
+        turned = np.full(3, a * (1 + s) + 1.5 * a**2)
+        turned[Z] = math.sqrt(2) * a * s + 1.5 * a**2
+        measured = thrust * (share * np.array([s, s, 1.0]) + (1 + share) * turned)
+        size = slopes.magnitude
+        felt = size @ np.array(
+            [self.noise_position[Z], self.noise_velocity[Z], share * thrust
+             + contract_step @ np.array([s, s, 1.0])]
+        )  # fmt: skip
+        moved = self.observer * self.mass * np.array(self.noise_velocity)
+        return np.asarray(measured + felt + moved + contract_step)
+
+    def channels(self, slopes: ForceSlopes, tilt: float) -> CoupledModel:
+        """Return the model: a block for each axis; needs ``cancelled(...).least`` > 0."""
+        effect = self.cancelled(slopes, tilt)
+        blocks = tuple(self._block(j, slopes, effect) for j in range(3))
+        names = [(axis, name) for axis in AXES for name in seen_names(self, axis)]
+        place = {name: i for i, name in enumerate(names)}
+        channels = [(axis, name) for axis in AXES for name in channel_names(self)]
+        S = np.zeros((len(channels), len(names)))
+        size = slopes.magnitude
+        unit = np.array([math.sin(tilt), math.sin(tilt), 1.0])
+        half = (slopes.upper - slopes.lower)[Z] / 2
+        for row, (axis, name) in enumerate(channels):
+            j = AXES.index(axis)
+            if name == "thrust slope on force error":
+                for i, other in enumerate(AXES):
+                    S[row, place[other, "force error"]] = size[j, 2] * unit[i]
+                if j == Z:
+                    S[row, place["z", "force error"]] = _half(effect.product)
+            elif name == "height and speed slopes":
+                S[row, place["z", "speed"]] = half[0] if j == Z else size[j, 0]
+                S[row, place["z", "acceleration"]] = half[1] if j == Z else size[j, 1]
+            elif name == "thrust slope on wanted force":
+                for i, other in enumerate(AXES):
+                    S[row, place[other, "wanted force rate"]] = effect.beta_magnitude[j, i]
+                if j == Z:
+                    S[row, place["z", "wanted force rate"]] = _half(effect.beta)
+            elif name == "hold and latency":
+                S[row, place[axis, "force rate"]] = self.period + self.latency
+            elif name == "motor lag":
+                S[row, place[axis, "lag's input"]] = (1 / self.lag[0] - 1 / self.lag[1]) / 2
+            else:
+                assert name == "observer's sampling"
+                h = self.period
+                for i, other in enumerate(AXES):
+                    S[row, place[other, "real force rate"]] = h * size[j, 2] * unit[i]
+                S[row, place[axis, "real force rate"]] += h
+                S[row, place["z", "speed"]] = h * size[j, 0]
+                S[row, place["z", "acceleration"]] = h * size[j, 1]
+                S[row, place[axis, "disturbance rate"]] = h
+        back = {"hold and latency": self.period + self.latency, "observer's sampling": self.period}
+        return CoupledModel(blocks, S, np.array([back.get(name, 0.0) for _, name in channels]))
+
+    def _block(self, j: int, slopes: ForceSlopes, effect: Cancelled) -> Block:
+        m, k_p, k_v, ell = self.mass, self.k_p[j], self.k_v[j], self.observer
+        A, b, C = self.contract(j)
+        still = np.linalg.solve(A, b)
+        states = ["position", "velocity", *(f"inner {k}" for k in range(len(b)))]
+        states += ["disturbance"] * bool(ell)
+        channels, unknown = channel_names(self), unknown_names(AXES[j])
+        names = [*states, *channels, *unknown]
+        names += [name for name in KNOWN if name not in unknown]
+        unit = dict(zip(names, np.eye(len(names)), strict=True))
+        zero = np.zeros(len(names))
+        vertical = float(j == Z)
+        a_z, a_v = (vertical * sum(slopes.at(i)) / 2 for i in (0, 1))
+        a_t, beta = (vertical * sum(i) / 2 for i in (effect.product, effect.beta))
+
+        p, v, e = unit["position"], unit["velocity"], unit["force error"]
+        eta = [unit[f"inner {k}"] for k in range(len(b))]
+        d = unit.get("disturbance", zero)
+        delta = _sum(C, eta) + unit["contract error"]
+        wanted = -k_p * p - k_v * v - d
+        error = (
+            wanted + (1 + a_t) * delta + unit["thrust slope on force error"] + e
+        ) / m  # of the acceleration
+        d_rate = ell * (e - d - unit["observer's sampling"]) if ell else zero
+        speed = v + unit["reference speed"]
+        acceleration = error + unit["reference acceleration"]
+        gamma = m * unit["reference jerk"] - k_p * v - k_v * error - d_rate
+        gamma = gamma - a_z * speed - a_v * acceleration + unit["height and speed slopes"]
+        rate = (1 - beta) * gamma + unit["thrust slope on wanted force"]
+        nu = unit["hold and latency"]
+        eta_rate = [_sum(A[k], eta) + b[k] * nu + still[k] * rate for k in range(len(b))]
+        # the last row of A eta + b nu is the lag's rate times what the motors see
+        lagging = (_sum(A[-1], eta) + b[-1] * nu) / -A[-1, -1]
+        if "motor lag" in unit:
+            eta_rate[-1] = eta_rate[-1] + unit["motor lag"]
+        inner = _sum(C, [_sum(A[k], eta) + b[k] * nu for k in range(len(b))])
+        if "motor lag" in unit:
+            inner = inner + C[-1] * unit["motor lag"]
+        signals = {
+            "force error": delta, "wanted force rate": gamma, "force rate": rate, "speed": speed,
+            "acceleration": acceleration, "lag's input": lagging, "disturbance rate": d_rate,
+            "real force rate": inner,
+        }  # fmt: skip
+        seen = seen_names(self, AXES[j])
+        outputs = [p, v, wanted, d]
+        derivative = np.stack([v, error, *eta_rate, *([d_rate] * bool(ell))])
+        rows = np.stack([*(signals[name] for name in seen), *outputs])
+        n_x, n_u = len(states), len(channels) + len(unknown)
+        known = [names.index(name) for name in KNOWN]
+        return Block(
+            derivative[:, :n_x], derivative[:, n_x : n_x + n_u], rows[:, :n_x],
+            rows[:, n_x : n_x + n_u], derivative[:, known], rows[:, known], len(channels), len(seen),
+        )  # fmt: skip
+
+
+OUTPUTS = ("position error", "velocity error", "wanted force error", "disturbance")
+"""Outputs of each block: p~ [m], v~ [m/s], -k_p p~ - k_v v~ - d [N], d [N]."""
+
+
+def channel_names(loop: SpatialLoop) -> tuple[str, ...]:
+    """Return the channels of each axis."""
+    names: tuple[str, ...] = (
+        "thrust slope on force error", "height and speed slopes", "thrust slope on wanted force",
+        "hold and latency",
+    )  # fmt: skip
+    if loop.lag[1] > loop.lag[0]:
+        names += ("motor lag",)
+    return names + ("observer's sampling",) * bool(loop.observer)
+
+
+def unknown_names(axis: str) -> tuple[str, ...]:
+    """Return the unknown inputs of an axis beside its channels."""
+    names = ("force error", "contract error", "reference jerk")
+    return names + ("reference speed", "reference acceleration") * (axis == "z")
+
+
+def seen_names(loop: SpatialLoop, axis: str) -> tuple[str, ...]:
+    """Return what channels see of an axis."""
+    names: tuple[str, ...] = ("force error", "wanted force rate", "force rate")
+    if axis == "z":
+        names += ("speed", "acceleration")
+    if loop.lag[1] > loop.lag[0]:
+        names += ("lag's input",)
+    return names + ("disturbance rate", "real force rate") * bool(loop.observer)
+
+
+def _sum(weights: Array, signals: list[Array]) -> Array:
+    return np.asarray(sum(w * s for w, s in zip(weights, signals, strict=True)))
+
+
+def _triple(values: Array) -> Triple:
+    x, y, z = map(float, values)
+    return x, y, z
+
+
+def _half(interval: Interval) -> float:
+    return (interval[1] - interval[0]) / 2
+
+
+def _shifted(by: float, interval: Interval) -> float:
+    return max(abs(by + interval[0]), abs(by + interval[1]))
+
+
+def _product(a: Interval, b: Interval) -> Interval:
+    corners = [x * y for x in a for y in b]
+    return min(corners), max(corners)

@@ -1,0 +1,312 @@
+"""The tube in three dimensions: how far from its plan the vehicle can be, whatever happens.
+
+As ``tube`` for the vertical loop: what comes from outside is put together for every cell of the
+time grid, and ``causal_bounds`` turns it into bounds, here with the model of ``spatial_model``, one
+block for each axis. The contract's error c enters like the force error, but where the real force
+is; a jump of the wanted acceleration moves F0 by (I - beta) m times the jump.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from neural_lander.controller.causal_bounds import CausalBounds, bounds_along, running_maximum
+from neural_lander.controller.loop_model import Interval
+from neural_lander.controller.reference_cells import ReferenceCells
+from neural_lander.controller.spatial_model import (
+    AXES,
+    OUTPUTS,
+    ForceSlopes,
+    SpatialLoop,
+    Triple,
+    channel_names,
+    unknown_names,
+)
+
+Array = npt.NDArray[np.float64]
+AxisCells = tuple[ReferenceCells, ReferenceCells, ReferenceCells]
+"""The reference of x, y and z on one time grid."""
+
+
+@dataclass(frozen=True)
+class SpatialErrors:
+    """How far the learned force may be from the real one, and the inner loop from its contract."""
+
+    changing: Triple
+    """Bound per axis of the force error's part that may change in any way [N]."""
+    constant: Triple = (0.0, 0.0, 0.0)
+    """Bound per axis of the part that stays the same through the flight [N]."""
+    contract: Triple = (0.0, 0.0, 0.0)
+    """c_bar: bound per axis of F_a - H[F_held] [N]."""
+    source: str = "given"
+    """Where the numbers come from."""
+    contract_step: Triple | None = None
+    """Bound per axis of |c(t) - c(t_k)| from a sample t_k of the observer to the next [N]; None:
+    twice ``contract``, which always holds and costs that much at the observer."""
+
+    @property
+    def step(self) -> Array:
+        """(3,) Bound of c's change from one sample of the observer to the next [N]."""
+        if self.contract_step is None:
+            return 2 * np.array(self.contract)
+        return np.minimum(self.contract_step, 2 * np.array(self.contract))
+
+
+@dataclass(frozen=True)
+class SpatialStart:
+    """What is known of the first instant; the inner loop is at rest."""
+
+    position: Triple = (0.0, 0.0, 0.0)
+    """Bound of the position error per axis [m]."""
+    velocity: Triple = (0.0, 0.0, 0.0)
+    """Bound of the velocity error per axis [m/s]."""
+    force: Triple | None = (0.0, 0.0, 0.0)
+    """Bound per axis of |H's output - F0|, and of |command in the pipeline - F0| [N]; None: both
+    are upright, at weight."""
+
+
+@dataclass(frozen=True)
+class SpatialSegment:
+    """Consecutive cells of the plan with one box, one set of slopes, one linear model."""
+
+    first: int
+    end: int
+    """Cells first ... end - 1."""
+    name: str
+    """Its range of planned heights."""
+    slopes: ForceSlopes
+    thrust: Interval
+    """Range of collective thrust in its box [N]."""
+    tilt: float
+    """Half angle of the cone of its box [rad]."""
+
+
+@dataclass(frozen=True)
+class AxisBounds:
+    """Bounds per axis; leading axes are cells, or none."""
+
+    position: Array
+    """(..., 3) of the position error [m]."""
+    velocity: Array
+    """(..., 3) of the velocity error [m/s]."""
+    force: Array
+    """(..., 3) of F_a - F0 [N]."""
+    wanted: Array
+    """(..., 3) of -k_p p~ - k_v v~ - d [N]."""
+    disturbance: Array
+    """(..., 3) of the observer's noise-free d [N]."""
+    command: Array
+    """(..., 3) of F_held - F0 [N]."""
+
+
+@dataclass(frozen=True)
+class SpatialTube:
+    """Bounds over each cell; ``after`` for all the time beyond the last one."""
+
+    cell: float
+    """Length of a cell [s]."""
+    times: Array
+    """(cells,) Start of each cell [s]."""
+    bounds: AxisBounds
+    """(cells, 3)"""
+    after: AxisBounds
+    """(3,)"""
+    small_gain: Array
+    """(segments,) rho(G S) inside a cell: below 1."""
+    small_gain_after: float
+    """rho(M S) of the last segment: below 1."""
+    abscissa_after: Array
+    """(3,) Largest real part of the last segment's eigenvalues per axis [1/s]: below 0."""
+    shares: dict[str, dict[str, float]]
+    """For each axis: where the greatest position error comes from, by channel and input."""
+
+    @property
+    def position(self) -> Array:
+        """(cells, 3) bounds of the position error [m]."""
+        return self.bounds.position
+
+    @property
+    def velocity(self) -> Array:
+        """(cells, 3) bounds of the velocity error [m/s]."""
+        return self.bounds.velocity
+
+    @property
+    def force(self) -> Array:
+        """(cells, 3) bounds of F_a - F0 [N]."""
+        return self.bounds.force
+
+    @property
+    def finite(self) -> bool:
+        """Whether there is a bound at all."""
+        return bool(np.isfinite(self.position).all() and np.isfinite(self.after.position).all())
+
+    @property
+    def greatest(self) -> Array:
+        """(3,) Greatest position error, the time after the plan included [m]."""
+        return np.asarray(np.maximum(self.position.max(axis=0), self.after.position))
+
+    def at(self, time: npt.ArrayLike) -> tuple[Array, Array, Array]:
+        """Return half-widths of position [m], velocity [m/s], force [N], (..., 3), at times [s].
+
+        At the border of two cells the wider of the two; before the start the first cell's.
+        """
+        t = np.asarray(time, dtype=np.float64) / self.cell
+        n = len(self.times)
+        late = np.clip(np.floor(t + 1e-6), 0, n).astype(np.int64)
+        early = np.clip(np.floor(t - 1e-6), 0, n).astype(np.int64)
+        found = []
+        for name in ("position", "velocity", "force"):
+            table = np.vstack([getattr(self.bounds, name), getattr(self.after, name)])
+            found.append(np.maximum(table[early], table[late]))
+        return found[0], found[1], found[2]
+
+    def over(self, segment: SpatialSegment, last: bool) -> AxisBounds:
+        """Return the greatest bounds (3,) over a segment; with ``last`` over the time after, too."""
+
+        def greatest(name: str) -> Array:
+            part = getattr(self.bounds, name)[segment.first : segment.end].max(axis=0)
+            return np.maximum(part, getattr(self.after, name)) if last else part
+
+        return AxisBounds(*(greatest(name) for name in AxisBounds.__dataclass_fields__))
+
+
+def tube_in_space(
+    cells: AxisCells,
+    segments: Sequence[SpatialSegment],
+    loop: SpatialLoop,
+    errors: SpatialErrors,
+    start: SpatialStart,
+    rest: int,
+) -> SpatialTube:
+    """Return the tube along a plan; infinite where a condition of the recursion fails.
+
+    Args:
+        cells: the reference; from cell ``rest`` on it is at rest, in the last segment.
+        segments: they cover the cells in order; every ``cancelled(...).least`` above 0.
+        loop: the loop's numbers.
+        errors: of the learned force and of the contract.
+        start: at the first cell's start, with its force.
+        rest: first cell at which the plan is at rest.
+    """
+    assert start.force is not None
+    models = [loop.channels(s.slopes, s.tilt) for s in segments]
+    of_cell = np.concatenate(
+        [np.full(s.end - s.first, k, dtype=np.int64) for k, s in enumerate(segments)]
+    )
+    n, cell = len(of_cell), cells[0].cell
+    assert n == len(cells[0].low)
+    begin = []
+    inject = [np.zeros((n, len(b.A))) for b in models[0].blocks]
+    first_disturbance = loop.observer * loop.mass * np.array(loop.noise_velocity)
+    for j, block in enumerate(models[0].blocks):
+        states = np.zeros(len(block.A))
+        states[:3] = start.position[j], start.velocity[j], start.force[j]
+        if loop.observer:
+            states[-1] = first_disturbance[j]
+        begin.append(states)
+    for i, moved in _jumps(cells, segments, loop, of_cell):
+        for j in range(3):
+            inject[j][i, 2] += moved[j]
+    found = bounds_along(
+        models,
+        of_cell,
+        cell,
+        _outside(cells, segments, loop, errors, start, of_cell),
+        begin,
+        inject,
+        np.stack([c.middle[:, 1:] for c in cells], axis=1),
+        np.array(errors.constant, dtype=np.float64),
+        rest,
+    )
+    seen = [b.seen for b in models[0].blocks]
+    hold = [k * len(channel_names(loop)) + channel_names(loop).index("hold and latency")
+            for k in range(3)]  # fmt: skip
+    abscissa = np.array([np.linalg.eigvals(b.A).real.max() for b in models[-1].blocks])
+    return SpatialTube(
+        cell,
+        np.arange(n) * cell,
+        _axis_bounds(found.rows, seen, found.amplitude[:, hold]),
+        _axis_bounds(found.rows_after, seen, found.amplitude_after[hold]),
+        found.small_gain,
+        found.small_gain_after,
+        abscissa,
+        _named(found, loop),
+    )
+
+
+def _axis_bounds(rows: Sequence[Array], seen: Sequence[int], command: Array) -> AxisBounds:
+    def column(k: int) -> Array:
+        return np.stack([r[..., n + k] for r, n in zip(rows, seen, strict=True)], axis=-1)
+
+    outputs = [column(OUTPUTS.index(name)) for name in OUTPUTS]
+    delta = np.stack([r[..., 0] for r in rows], axis=-1)
+    return AxisBounds(outputs[0], outputs[1], delta, outputs[2], outputs[3], command)
+
+
+def _jumps(
+    cells: AxisCells,
+    segments: Sequence[SpatialSegment],
+    loop: SpatialLoop,
+    of_cell: npt.NDArray[np.int64],
+) -> list[tuple[int, Array]]:
+    """Return the cells in which the wanted acceleration jumps, and how far F0 moves (3,) [N]."""
+    found = []
+    for axis, c in enumerate(cells):
+        for at, size in c.jumps:
+            i = int(at / c.cell + 1e-9)
+            if i < len(of_cell):
+                segment = segments[of_cell[i]]
+                rest = loop.cancelled(segment.slopes, segment.tilt).rest
+                found.append((i, np.asarray(rest[:, axis] * loop.mass * abs(size))))
+    return found
+
+
+def _outside(
+    cells: AxisCells,
+    segments: Sequence[SpatialSegment],
+    loop: SpatialLoop,
+    errors: SpatialErrors,
+    start: SpatialStart,
+    of_cell: npt.NDArray[np.int64],
+) -> Array:
+    """Return the amplitude (cells, all unknown inputs) of what comes from outside."""
+    assert start.force is not None
+    cell = cells[0].cell
+    reach = math.ceil((loop.period + loop.latency) / cell - 1e-9)
+    noise = np.array([loop.command_noise(s.slopes, s.tilt) for s in segments])[of_cell]
+    noise = running_maximum(noise, reach)
+    noise[: reach + 1] = np.maximum(noise[: reach + 1], start.force)
+    for i, moved in _jumps(cells, segments, loop, of_cell):
+        noise[i : i + reach + 2] += moved
+    measured = np.array(
+        [loop.observer_noise(s.slopes, s.tilt, s.thrust[1], errors.step) for s in segments]
+    )[of_cell]
+    measured = running_maximum(measured, math.ceil(loop.period / cell - 1e-9))
+    columns = []
+    for j, axis in enumerate(AXES):
+        radius = cells[j].radius
+        bound = {
+            "hold and latency": noise[:, j],
+            "observer's sampling": measured[:, j],
+            "force error": errors.changing[j],
+            "contract error": errors.contract[j],
+            "reference speed": radius[:, 1],
+            "reference acceleration": radius[:, 2],
+            "reference jerk": radius[:, 3],
+        }
+        for name in (*channel_names(loop), *unknown_names(axis)):
+            columns.append(np.broadcast_to(bound.get(name, 0.0), len(of_cell)))
+    return np.ascontiguousarray(np.stack(columns, axis=1), dtype=np.float64)
+
+
+def _named(found: CausalBounds, loop: SpatialLoop) -> dict[str, dict[str, float]]:
+    """Return the shares of the greatest position errors by name; each axis adds up to 1."""
+    result = {}
+    for axis, parts in zip(AXES, found.shares, strict=False):
+        names = (*channel_names(loop), *unknown_names(axis), "start", "reference",
+                 "constant force error")  # fmt: skip
+        result[axis] = dict(zip(names, map(float, parts), strict=True))
+    return result
