@@ -286,6 +286,7 @@ class SpatialLoop:
         m, k_p, k_v, ell = self.mass, self.k_p[j], self.k_v[j], self.observer
         A, b, C = self.contract(j)
         still = np.linalg.solve(A, b)
+        assert abs(C @ still + 1) < 1e-9, "the contract's H must have gain 1 at rest"
         states = ["position", "velocity", *(f"inner {k}" for k in range(len(b)))]
         states += ["disturbance"] * bool(ell)
         channels, unknown = channel_names(self), unknown_names(AXES[j])

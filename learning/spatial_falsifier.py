@@ -43,7 +43,9 @@ class Inputs:
     """What a flight is exposed to."""
 
     error: Array
-    """(plant steps, 3) force error [N]."""
+    """(plant steps, 3) the force error's changing part [N]."""
+    steady: Array
+    """(3,) its constant part [N]."""
     contract: Array
     """(control steps, 3) c [N]."""
     noise: Array
@@ -96,7 +98,7 @@ class World:
         """Return inputs of no size."""
         late = round(self.loop.latency / self.loop.period * self.sub)
         return Inputs(
-            np.zeros((self.steps * self.sub, 3)), np.zeros((self.steps, 3)),
+            np.zeros((self.steps * self.sub, 3)), np.zeros(3), np.zeros((self.steps, 3)),
             np.zeros((self.steps, NOISES)), np.full(self.steps, late, dtype=np.int64),
         )  # fmt: skip
 
@@ -185,7 +187,7 @@ def _flipped(inputs: Inputs, k: int, rng: np.random.Generator) -> Inputs:
             array[max(0, end - scale * int(rng.integers(3, 150))) : end] *= -1
     if latency.max() and rng.random() < 0.5:
         latency = rng.integers(0, int(latency.max()) + 1, steps)
-    return Inputs(error, contract, noise, latency)
+    return Inputs(error, inputs.steady, contract, noise, latency)
 
 
 class _Flight:
@@ -228,7 +230,7 @@ class _Flight:
         begin = np.full(9, np.nan) if start is None else start
         _simulate(
             self.net, self.reference, self.numbers, self.gains, self.step, self.push, self.look,
-            self.still, inputs.latency, inputs.error, inputs.contract, inputs.noise, begin, errors,
+            self.still, inputs.latency, inputs.error + inputs.steady, inputs.contract, inputs.noise, begin, errors,
             self.plant, self.heading, self.newest, self.at_command, self.at_observer, self.at_ideal,
             self.measured,
         )  # fmt: skip
@@ -242,9 +244,9 @@ class _Flight:
             self.heading, self.newest, self.at_command, self.at_observer, self.at_ideal,
             self.measured, g.error, g.contract, g.noise,
         )  # fmt: skip
-        steady = np.sign(g.error.sum(axis=0)) * errors.constant
         return Inputs(
-            sign * (np.sign(g.error) * errors.changing + steady),
+            sign * np.sign(g.error) * errors.changing,
+            sign * np.sign(g.error.sum(axis=0)) * errors.constant,
             sign * np.sign(g.contract) * errors.contract,
             sign * np.sign(g.noise) * self.world.noise_bounds(),
             g.latency,
