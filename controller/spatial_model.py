@@ -126,7 +126,7 @@ class SpatialLoop:
     """Least and greatest collective thrust [N]."""
     observer_limit: float = math.inf
     """Greatest disturbance that the observer reports, per axis [N]."""
-    tilt_limit: float = math.radians(25)
+    tilt_limit: float = math.radians(30)
     """Tilt of real, wanted and commanded force up to which the contract is meant to hold [rad]."""
 
     @staticmethod
@@ -195,6 +195,14 @@ class SpatialLoop:
         else:
             least = min(least, 1 - sideways)
         return Cancelled(least, product, beta, beta_size, rest)
+
+    def reply(self, slopes: ForceSlopes, axis: int) -> tuple[float, float]:
+        """Return middle and half-width of how far F0 moves with the wanted force, 1 / (1 + a_T)."""
+        if axis != Z:
+            return 1.0, 0.0
+        low, high = slopes.at(2)
+        ends = 1 / (1 + high), 1 / max(1 + low, 1e-9)
+        return sum(ends) / 2, _half(ends)
 
     def command_noise(self, slopes: ForceSlopes, tilt: float) -> Array:
         """Return the bounds (3,) of |F_c - F0| that noise and the solver cause [N]."""
@@ -278,6 +286,7 @@ class SpatialLoop:
         m, k_p, k_v, ell = self.mass, self.k_p[j], self.k_v[j], self.observer
         A, b, C = self.contract(j)
         still = np.linalg.solve(A, b)
+        assert abs(C @ still + 1) < 1e-9, "the contract's H must have gain 1 at rest"
         states = ["position", "velocity", *(f"inner {k}" for k in range(len(b)))]
         states += ["disturbance"] * bool(ell)
         channels, unknown = channel_names(self), unknown_names(AXES[j])
@@ -318,7 +327,7 @@ class SpatialLoop:
             "real force rate": inner,
         }  # fmt: skip
         seen = seen_names(self, AXES[j])
-        outputs = [p, v, wanted, d]
+        outputs = [p, v, wanted, d, self.reply(slopes, j)[0] * wanted + delta]
         derivative = np.stack([v, error, *eta_rate, *([d_rate] * bool(ell))])
         rows = np.stack([*(signals[name] for name in seen), *outputs])
         n_x, n_u = len(states), len(channels) + len(unknown)
@@ -329,8 +338,9 @@ class SpatialLoop:
         )  # fmt: skip
 
 
-OUTPUTS = ("position error", "velocity error", "wanted force error", "disturbance")
-"""Outputs of each block: p~ [m], v~ [m/s], -k_p p~ - k_v v~ - d [N], d [N]."""
+OUTPUTS = ("position error", "velocity error", "wanted force error", "disturbance", "real force")
+"""Outputs of each block: p~ [m], v~ [m/s], -k_p p~ - k_v v~ - d [N], d [N], and how far F_a moves
+with what is wanted, (1 / (1 + a_T)) (-k_p p~ - k_v v~ - d) + delta [N]."""
 
 
 def channel_names(loop: SpatialLoop) -> tuple[str, ...]:

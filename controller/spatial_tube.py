@@ -98,6 +98,8 @@ class AxisBounds:
     """(..., 3) of -k_p p~ - k_v v~ - d [N]."""
     disturbance: Array
     """(..., 3) of the observer's noise-free d [N]."""
+    real: Array
+    """(..., 3) of the output "real force" [N]."""
     command: Array
     """(..., 3) of F_held - F0 [N]."""
 
@@ -243,7 +245,8 @@ def _axis_bounds(rows: Sequence[Array], seen: Sequence[int], command: Array) -> 
 
     outputs = [column(OUTPUTS.index(name)) for name in OUTPUTS]
     delta = np.stack([r[..., 0] for r in rows], axis=-1)
-    return AxisBounds(outputs[0], outputs[1], delta, outputs[2], outputs[3], command)
+    position, velocity, wanted, disturbance, real = outputs
+    return AxisBounds(position, velocity, delta, wanted, disturbance, real, command)
 
 
 def _jumps(

@@ -60,6 +60,10 @@ FIRST_RADII = (0.1, 0.1)
 """Of thrust, as a share of weight, and of tilt [rad]."""
 
 
+STEEPEST = 1.3
+"""No cone is wider [rad]."""
+
+
 class SpatialForce(Protocol):
     """A learned force in R^3 of height, vertical speed and thrust, its slopes included."""
 
@@ -155,11 +159,13 @@ class Radii:
     def larger(self, need: "Radii", growth: float) -> "Radii":
         """Return these, grown beyond ``need`` where they do not hold it."""
         a, b = need.values(), self.values()
-        return Radii(*np.where(a >= b, growth * np.maximum(a, b), b))
+        z, v, thrust, tilt = np.where(a >= b, growth * np.maximum(a, b), b)
+        return Radii(float(z), float(v), float(thrust), min(float(tilt), STEEPEST))
 
     def shrunk(self, need: "Radii") -> "Radii":
         """Return these, drawn in to a little more than ``need``."""
-        return Radii(*np.minimum(ROOM * need.values() + 1e-9, self.values()))
+        z, v, thrust, tilt = np.minimum(ROOM * need.values() + 1e-9, self.values())
+        return Radii(float(z), float(v), float(thrust), float(tilt))
 
 
 def prove_space(
@@ -408,7 +414,7 @@ class _Round:
             off[j] += loop.observer * loop.mass * loop.noise_velocity[j]
         sideways = self.force.sideways(box.height, box.vertical_speed, box.thrust)
         off[:Z] += loop.mass * np.array(acceleration[:Z]) + sideways
-        lean = float(off[:Z] @ off[:Z]) / (2 * box.thrust[0])
+        lean = _longer(off[:Z], box.thrust[0] * math.cos(box.tilt))
         off[Z] += size[Z, 0] * start.position[Z] + size[Z, 1] * start.velocity[Z] + size[Z, 2] * lean
         off[Z] /= 1 + segment.slopes.at(2)[0]
         off[Z] += max(abs(weight - span[0]), abs(weight - span[1]))
@@ -421,24 +427,28 @@ class _Round:
         loop, slopes, size = self.loop, segment.slopes, segment.slopes.magnitude
         over = tube.over(segment, last)
         part = slice(segment.first, segment.end)
-        follow = np.maximum(over.force, over.command)
         sideways = self.force.sideways(box.height, box.vertical_speed, box.thrust)
-        lean = np.zeros(2)
+        lean, swing = np.zeros(2), np.zeros(2)  # of F0; of F0, F_a, F_c and F_held
         for j in range(Z):
             c = self.cells[j]
             a = max(float(np.abs(c.low[part, 2]).max()), float(np.abs(c.high[part, 2]).max()))
-            lean[j] = loop.mass * a + over.wanted[j] + sideways[j]
-        most = float(np.hypot(*(lean + follow[:Z])))
+            still = loop.mass * a + sideways[j]
+            lean[j] = still + over.wanted[j]
+            swing[j] = still + max(over.wanted[j] + over.command[j], over.real[j])
+        most = float(np.hypot(*swing))
         k_p = max(abs(loop.k_p[Z] + x) for x in slopes.at(0))
         k_v = max(abs(loop.k_v[Z] + x) for x in slopes.at(1))
         z, v = float(over.position[Z]), float(over.velocity[Z])
-        wanted = min(
-            float(over.wanted[Z]) + size[Z, 0] * z + size[Z, 1] * v,
-            k_p * z + k_v * v + float(over.disturbance[Z]),
-        )
         least = box.thrust[0] * math.cos(box.tilt)  # of F0_z, as F0 is in box and cone
-        longer = float(lean @ lean) / (2 * least)  # |F0| - F0_z
-        thrust = (wanted + size[Z, 2] * longer) / (1 + slopes.at(2)[0]) + float(follow[Z])
+        felt = size[Z, 0] * z + size[Z, 1] * v
+        shorter = size[Z, 2] * _longer(lean, least)
+        steepest = 1 / (1 + slopes.at(2)[0])
+        ideal = steepest * shorter + steepest * min(
+            float(over.wanted[Z]) + felt, k_p * z + k_v * v + float(over.disturbance[Z])
+        )
+        real = float(over.real[Z]) + loop.reply(slopes, Z)[1] * float(over.wanted[Z])
+        real += steepest * (felt + shorter)
+        thrust = max(ideal + float(over.command[Z]), real)
         low, high = span[0] - thrust, span[1] + thrust
         tilt = math.atan2(most, low) if low > 0 else math.pi / 2
         part_z = self.cells[Z]
@@ -531,6 +541,12 @@ def reference_thrust(
         above = middle + force.force(height, speed, middle)[..., Z] > wanted
         low, high = np.where(above, low, middle), np.where(above, middle, high)
     return np.asarray((low + high) / 2)
+
+
+def _longer(lean: Array, least: float) -> float:
+    """Return how much longer a force is than its vertical part, at least ``least`` [N]."""
+    side = float(np.hypot(lean[0], lean[1]))
+    return min(side, side**2 / (2 * max(least, 1e-9)))
 
 
 def _condition(
