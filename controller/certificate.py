@@ -189,11 +189,14 @@ def _small_gain(
     return radius, shares, bool((witness > 0).all() and (loop_gain @ witness < witness).all())
 
 
-def remedies(slopes: VerticalSlopes, loop: VerticalLoop) -> tuple[dict[str, Any], ...]:
+def remedies(
+    slopes: VerticalSlopes, loop: VerticalLoop, also: Callable[[str, float], bool] | None = None
+) -> tuple[dict[str, Any], ...]:
     """Return what would pass: one parameter at a time, the largest share of its present value.
 
-    Each entry has the parameter, its unit, its value ``now`` and the largest value found that
-    ``passes_at`` (None: changing it alone does not help).
+    ``also(parameter, share)`` says whether what is not vertical passes, too. Each entry has the
+    parameter, its unit, its value ``now`` and the largest value found that ``passes_at`` (None:
+    changing it alone does not help).
     """
 
     def entry(
@@ -203,29 +206,31 @@ def remedies(slopes: VerticalSlopes, loop: VerticalLoop) -> tuple[dict[str, Any]
         at = None if share is None else now * share
         return {"parameter": parameter, "unit": unit, "now": now, "passes_at": at}
 
-    def passes(tried: VerticalLoop, scale: float = 1.0) -> bool:
-        return decide(slopes.scaled(scale), tried, COARSE).certified
+    def passes(tried: VerticalLoop, parameter: str, share: float) -> bool:
+        scale = share if parameter == "scale" else 1.0
+        vertical = decide(slopes.scaled(scale), tried, COARSE).certified
+        return vertical and (also is None or also(parameter, share))
 
     low, high = loop.lag
     found = [
-        entry("scale of the network", "1", 1.0, lambda x: passes(loop, x)),
+        entry("scale of the network", "1", 1.0, lambda x: passes(loop, "scale", x)),
         entry(
             "latency",
             "s",
             loop.latency,
-            lambda x: passes(replace(loop, latency=loop.latency * x)),
+            lambda x: passes(replace(loop, latency=loop.latency * x), "latency", x),
         ),
         entry(
             "motor lag (known to the same share)",
             "s",
             (low + high) / 2,
-            lambda x: passes(replace(loop, lag=(low * x, high * x))),
+            lambda x: passes(replace(loop, lag=(low * x, high * x)), "lag", x),
         ),
         entry(
-            "scale of the gains velocity_1_s z and position_1_s z",
+            "scale of the gains velocity_1_s and position_1_s",
             "1",
             1.0,
-            lambda x: passes(replace(loop, k_p=loop.k_p * x * x, k_v=loop.k_v * x)),
+            lambda x: passes(replace(loop, k_p=loop.k_p * x * x, k_v=loop.k_v * x), "gains", x),
         ),
     ]
     return tuple(found)

@@ -175,8 +175,7 @@ def controller_record(
     bandwidth = np.array([gains.attitude, gains.attitude, gains.yaw])
     damping = np.array([gains.damping, gains.damping, 1.0])
     c["attitude_stiffness"], c["attitude_damping"] = bandwidth**2, 2 * damping * bandwidth
-    if controller.endswith("observer"):
-        c["observer_rate"] = gains.observer
+    c["observer_rate"] = gains.observer_of(controller)
     c["observer_limit"] = gains.observer_limit * vehicle.weight
     c["textbook_radius"] = gains.textbook_radius
     c["residual"] = {"textbook": TEXTBOOK, "learned": NETWORK, "oracle": ORACLE}.get(kind, NONE)

@@ -132,7 +132,7 @@ class VerticalLoop:
             noise_position=vehicle.noise.position,
             noise_velocity=vehicle.noise.velocity,
             tolerance=TOLERANCE * vehicle.weight,
-            observer=vehicle.gains.observer if controller.endswith("+observer") else 0.0,
+            observer=vehicle.gains.observer_of(controller),
             noise_thrust=(1 + vehicle.noise.rotor_speed) ** 2 - 1,
             thrust_limits=vehicle.thrust_limits,
             observer_limit=vehicle.gains.observer_limit * vehicle.weight,

@@ -149,7 +149,7 @@ class SpatialLoop:
             noise_velocity=(noise.velocity,) * 3,
             noise_attitude=noise.attitude,
             tolerance=TOLERANCE * vehicle.weight,
-            observer=gains.observer if controller.endswith("+observer") else 0.0,
+            observer=gains.observer_of(controller),
             noise_thrust=(1 + noise.rotor_speed) ** 2 - 1,
             thrust_limits=vehicle.thrust_limits,
             observer_limit=gains.observer_limit * vehicle.weight,

@@ -125,11 +125,26 @@ class Gains:
     attitude: float = number("attitude_rad_s", "bandwidth of roll and pitch", low=0)
     damping: float = number("attitude_damping", "damping ratio of roll and pitch", low=0)
     yaw: float = number("yaw_rad_s", "bandwidth of yaw", low=0)
-    observer: float = number("observer_1_s", "bandwidth of the disturbance observer", low=0)
+    observer: float = number(
+        "observer_1_s", "bandwidth of `observer`'s disturbance observer", low=0
+    )
+    observer_beside: float = number(
+        "observer_beside_model_1_s", "bandwidth of the observer beside a model of the force", low=0
+    )
     observer_limit: float = number("observer_limit_share", "of weight, anti-windup", low=0, high=1)
     textbook_radius: float = number(
         "textbook_radius_m", "effective rotor radius in the formula of `textbook`", low=0
     )
+
+    def observer_of(self, controller: str) -> float:
+        """Return the bandwidth of a controller's disturbance observer [1/s]; 0: it has none.
+
+        ``observer`` alone has to follow the whole ground effect; beside a model of the force it
+        finds what stays the same, and a slower one lets less noise through.
+        """
+        if controller == "observer":
+            return self.observer
+        return self.observer_beside if controller.endswith("+observer") else 0.0
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from neural_lander.controller.certificate import (
     CERTIFIED,
     REFUSED,
@@ -37,9 +39,12 @@ from neural_lander.controller.files import read_json, sha256_of, sha256_of_file
 from neural_lander.controller.loop_model import VerticalLoop
 from neural_lander.controller.network import SOURCES, Network, load_network
 from neural_lander.controller.setpoint import Plan
+from neural_lander.controller.spatial_decision import decide_in_space, passes_in_space
+from neural_lander.controller.spatial_model import ForceSlopes, SpatialLoop
 from neural_lander.controller.tube import ErrorBounds, Start
 from neural_lander.controller.vehicle import Vehicle
 from neural_lander.learning.level_force import LevelForce
+from neural_lander.learning.restricted_force import RestrictedForce
 from neural_lander.learning.slopes import UNITS, Box, Interval, layer_norm_bound, slope_intervals
 from neural_lander.learning.tube_proof import prove_tube
 from neural_lander.learning.tube_report import tube_channels, tube_remedies, tube_table
@@ -110,7 +115,10 @@ def certify(
     loop = VerticalLoop.of(vehicle, controller)
     vertical = slopes.vertical()
     decision = decide(vertical, loop)
-    conditions, channels, certified = decision.conditions, decision.channels, decision.certified
+    sideways = decide_in_space(_everywhere(network, box), SpatialLoop.of(vehicle, controller))
+    conditions, channels = (*decision.conditions, *sideways), decision.channels
+    certified = all(c.holds for c in conditions)
+    every_reference = certified
     tube: dict[str, Any] | None = None
     helps: tuple[dict[str, Any], ...] = ()
     if plan is not None:
@@ -123,13 +131,16 @@ def certify(
         conditions, certified = proof.conditions, proof.certified
         channels = tube_channels(proof)
         tube = tube_table(proof, plan)
-        tube["every_reference"] = decision.certified
+        tube["every_reference"] = every_reference
         if not certified:
             report(0.7, "looking for what would pass")
             helps = tube_remedies(plan, force, loop, errors, start)
     elif not certified:
         report(0.7, "looking for what would pass")
-        helps = remedies(vertical, loop)
+        space, space_loop = _everywhere(network, box), SpatialLoop.of(vehicle, controller)
+        helps = remedies(
+            vertical, loop, lambda name, share: passes_in_space(space, space_loop, name, share)
+        )
     certificate = Certificate(
         verdict=CERTIFIED if certified else REFUSED,
         controller=controller,
@@ -158,6 +169,13 @@ def certify(
     write_certificate(path, certificate)
     report(1.0, certificate.verdict)
     return certificate, path
+
+
+def _everywhere(network: Network, box: Box) -> ForceSlopes:
+    """Return slopes of the force's three components that hold at every state, clamped or not."""
+    z, v, u = (box.get(name, (0.0, 0.0)) for name in UNITS)
+    found = RestrictedForce.of(network).slopes(z, v, u)
+    return ForceSlopes(np.minimum(found.lower, 0.0), np.maximum(found.upper, 0.0))
 
 
 def _question(

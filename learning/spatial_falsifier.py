@@ -210,7 +210,11 @@ class _Flight:
             A, b, C = loop.contract(j)
             n = len(b)
             grown = expm(dt * np.block([[A, b[:, None]], [np.zeros((1, n + 1))]]))
-            self.step[j, :n, :n], self.push[j, :n], self.look[j, :n] = grown[:n, :n], grown[:n, n], C
+            self.step[j, :n, :n], self.push[j, :n], self.look[j, :n] = (
+                grown[:n, :n],
+                grown[:n, n],
+                C,
+            )
             self.still[j, :n] = -np.linalg.solve(A, b)
         low, high = loop.thrust_limits
         self.numbers = np.array(

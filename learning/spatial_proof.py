@@ -32,7 +32,7 @@ from neural_lander.controller.errors import InputError
 from neural_lander.controller.loop_model import Interval
 from neural_lander.controller.reference_cells import reference_cells
 from neural_lander.controller.setpoint import Plan
-from neural_lander.controller.spatial_model import AXES, Z, ForceSlopes, SpatialLoop
+from neural_lander.controller.spatial_model import AXES, ForceSlopes, SpatialLoop, Z
 from neural_lander.controller.spatial_tube import (
     AxisBounds,
     AxisCells,
@@ -415,13 +415,20 @@ class _Round:
         sideways = self.force.sideways(box.height, box.vertical_speed, box.thrust)
         off[:Z] += loop.mass * np.array(acceleration[:Z]) + sideways
         lean = _longer(off[:Z], box.thrust[0] * math.cos(box.tilt))
-        off[Z] += size[Z, 0] * start.position[Z] + size[Z, 1] * start.velocity[Z] + size[Z, 2] * lean
+        off[Z] += (
+            size[Z, 0] * start.position[Z] + size[Z, 1] * start.velocity[Z] + size[Z, 2] * lean
+        )
         off[Z] /= 1 + segment.slopes.at(2)[0]
         off[Z] += max(abs(weight - span[0]), abs(weight - span[1]))
         return replace(start, force=(float(off[0]), float(off[1]), float(off[2])))
 
     def _reach(
-        self, tube: SpatialTube, segment: SpatialSegment, box: SpatialBox, span: Interval, last: bool
+        self,
+        tube: SpatialTube,
+        segment: SpatialSegment,
+        box: SpatialBox,
+        span: Interval,
+        last: bool,
     ) -> tuple[Radii, SpatialBox, Array]:
         """Return the radii that the tube needs, the box with what is reached, and |d^| (3,)."""
         loop, slopes, size = self.loop, segment.slopes, segment.slopes.magnitude
