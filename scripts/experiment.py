@@ -263,7 +263,7 @@ def main() -> None:
     for aero in args.aero:
         load_aerodynamics(aero, vehicle)
     require_folder(args.out)
-    console = Console(stderr=args.json, width=190)
+    console = Console(stderr=args.json, width=205)
     results = []
     for aero in args.aero:
         settings = Settings(
