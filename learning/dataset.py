@@ -23,7 +23,6 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy.spatial.transform import Rotation
 
 from neural_lander.controller.errors import InputError
 from neural_lander.controller.flight_log import FlightLog, read_flight_log
@@ -229,13 +228,6 @@ def features(inputs: Sequence[NetworkInput], state: ResidualInput, vehicle: Vehi
 def targets(part: Samples, vehicle: Vehicle) -> Array:
     """Return what the last layer should give (n, 3): force over weight in the heading frame."""
     return to_heading(part.state.attitude, part.force) / vehicle.weight
-
-
-def pushes(part: Samples, vehicle: Vehicle) -> Array:
-    """Return the rotors' collective thrust as a vector (n, 3): over weight, in the heading frame."""
-    axis = Rotation.from_quat(part.state.attitude).apply([0.0, 0.0, 1.0])
-    thrust = part.state.rotor_thrust.sum(axis=1, keepdims=True)
-    return to_heading(part.state.attitude, thrust * axis) / vehicle.weight
 
 
 def measured_digest(log: FlightLog) -> str:

@@ -23,10 +23,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import t as student
 
+from neural_lander.controller.files import read_json
 from neural_lander.controller.network import load_network
 from neural_lander.controller.residual import ResidualModel
 from neural_lander.controller.vehicle import Vehicle
-from neural_lander.learning.dataset import label_flights
+from neural_lander.learning.dataset import label_flights, measured_digest
 from neural_lander.learning.labels import Labels, low_passed
 
 Array = npt.NDArray[np.float64]
@@ -60,12 +61,23 @@ CONFIDENCE = 0.95
 def evaluate(model: Path, paths: Sequence[Path], vehicle: Vehicle) -> dict[str, Any]:
     """Return the scores of a model bundle by flight, their mean, and its interval over flights.
 
+    ``seen`` says of a flight whether the model was learned from it, by what was measured on it.
+
     Raises:
         InputError: the model or a flight cannot be read, or belongs to another vehicle.
     """
     network = load_network(model, vehicle)
-    flights = label_flights(paths, vehicle)
-    return summary([{"flight": f.name, **scores(network, f.raw, vehicle)} for f in flights])
+    learned_from = set(read_json(model / "model.json").get("training_logs", {}).values())
+    return summary(
+        [
+            {
+                "flight": f.name,
+                "seen": measured_digest(f.log) in learned_from,
+                **scores(network, f.raw, vehicle),
+            }
+            for f in label_flights(paths, vehicle)
+        ]
+    )
 
 
 def summary(flights: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -139,19 +151,25 @@ def mean_scores(flights: Sequence[Mapping[str, Any]]) -> dict[str, float | None]
 
 
 def intervals(flights: Sequence[Mapping[str, Any]]) -> dict[str, list[float] | None]:
-    """Return Student's interval over flights of every figure's mean; None for less than two."""
+    """Return Student's interval over flights of every score's mean; None for less than two.
+
+    It ends where the score itself must: R^2 at 1, an RMSE at 0.
+    """
     found: dict[str, list[float] | None] = {}
     for key, values in _figures(flights).items():
+        if not key.startswith(("r2_", "rmse_")):
+            continue
         found[key] = None
         if len(values) > 1:
             reach = student.ppf(0.5 + CONFIDENCE / 2, len(values) - 1)
             half = float(reach * np.std(values, ddof=1) / math.sqrt(len(values)))
-            found[key] = [float(np.mean(values)) - half, float(np.mean(values)) + half]
+            low, high = float(np.mean(values)) - half, float(np.mean(values)) + half
+            found[key] = [low, min(high, 1.0)] if key.startswith("r2_") else [max(low, 0.0), high]
     return found
 
 
 def _figures(flights: Sequence[Mapping[str, Any]]) -> dict[str, list[float]]:
-    keys = [k for k in flights[0] if k not in ("flight", "bands", "from_m", "to_m")]
+    keys = [k for k in flights[0] if k not in ("flight", "seen", "bands", "from_m", "to_m")]
     return {key: [f[key] for f in flights if f[key] is not None] for key in keys}
 
 

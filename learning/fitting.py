@@ -1,13 +1,12 @@
 """Fits residual networks and what is peculiar to each flight, together.
 
-    minimise over network, o, s    mean |f_label/weight - network(x) - o_flight - s_flight t|^2,
-                                   sum o = 0,  sum s = 0
+    minimise over network and offsets    mean |f_label/weight - network(x) - o_flight|^2,  sum o = 0
 
-with vectors in the heading frame and t the rotors' push over weight. Offset o and, if asked for,
-thrust scale s of a flight (battery, calibration) are nuisances, and not shipped. For given network
-weights the best are found in closed form, so every batch is scored at its own best ones: fitted in
-turns they would soak up the height at which a flight happened to be flown. Their sums are held at
-zero, so what all flights have in common stays in the network.
+with vectors in the heading frame. The offset of a flight (battery, calibration) is a nuisance, and
+not shipped. For given network weights the best offsets are means, so every batch is scored at its
+own best ones: fitted in turns they would soak up the height at which a flight happened to be flown.
+Their sum is held at zero, so what all flights have in common stays in the network. (A scale of
+thrust for each flight beside the offset was tried: on real flights left out it gained nothing.)
 
 Behind a low pass neighbouring labels say the same: the rows are thinned to four a period of its
 corner. Adam, its rate rising for a twentieth of the steps, then a cosine down to zero.
@@ -34,7 +33,6 @@ from neural_lander.learning.dataset import (
     features,
     held_at_envelope,
     network_inputs,
-    pushes,
     samples,
     targets,
 )
@@ -64,12 +62,6 @@ WARM_UP = 0.05
 TOGETHER = 12
 """Networks that learn at once; more go in turns."""
 
-SCALE_SPREAD = 0.1
-"""Thrust scales of flights are expected this far apart; keeps the fit determined in hover."""
-
-LABEL_NOISE = 0.01
-"""Noise of a label, as a share of weight, that the expected spread is weighed against."""
-
 SETTLED = 0.01
 """A loss within this share of its last value has settled."""
 
@@ -93,8 +85,6 @@ class Fitted:
     network: Network
     offsets: Array
     """Constant force of each flight, beside the network (flights, 3) [weights], heading frame."""
-    scales: Array
-    """What each flight's thrust is off by (flights,), as a share; zeros if not fitted."""
     course: Array
     """Mean squared error by pass (passes,) [weights^2]."""
     variance: float
@@ -172,7 +162,6 @@ class _Rows:
 
     x: "torch.Tensor"
     y: "torch.Tensor"
-    push: "torch.Tensor"
     flight: "torch.Tensor"
     """Number of the flight within its task (n,)."""
     first: list[int]
@@ -201,7 +190,6 @@ def _fit_together(
     rows = _Rows(
         tensor(x),
         tensor(y),
-        tensor([pushes(part, vehicle) for part in parts]),
         torch.as_tensor(np.concatenate([part.flight for part in parts]), device=device),
         np.cumsum([0, *(len(a) for a in x)]).tolist(),
         max(len(task.flights) for task in tasks),
@@ -230,13 +218,11 @@ def _fit_together(
         said = targets(replace(parts[k], force=network.force(parts[k].state)), vehicle)
         rest = rows.y[own] - tensor([said])
         count = len(task.flights)
-        arguments = (rows.push[own][None], rows.flight[own][None], count, settings.thrust_scale)
-        offsets, scales = (
-            part[0].cpu().double().numpy() for part in _peculiar(rest[None], *arguments)
-        )
-        nothing = _less_peculiar(rows.y[own][None], *arguments)
+        own_flight = rows.flight[own][None]
+        offsets = _offsets(rest[None], own_flight, count)[0].cpu().double().numpy()
+        nothing = _less_offsets(rows.y[own][None], own_flight, count)
         variance = float(torch.mean(nothing**2))
-        results.append(Fitted(network, offsets, scales, course[:, k], variance))
+        results.append(Fitted(network, offsets, course[:, k], variance))
     return results
 
 
@@ -272,13 +258,8 @@ def _descend(
             optimiser.param_groups[0]["lr"] = rate * settings.learning_rate
             chosen = index[:, step]
             optimiser.zero_grad()
-            rest = _less_peculiar(
-                rows.y[chosen] - stack(rows.x[chosen]),
-                rows.push[chosen],
-                rows.flight[chosen],
-                rows.flights,
-                settings.thrust_scale,
-            )
+            rest = rows.y[chosen] - stack(rows.x[chosen])
+            rest = _less_offsets(rest, rows.flight[chosen], rows.flights)
             error = torch.mean(rest**2, dim=(1, 2))
             error.sum().backward()  # type: ignore[no-untyped-call]
             optimiser.step()
@@ -314,37 +295,21 @@ def _device(name: str) -> "torch.device":
     return torch.device(present if name == "auto" else name)
 
 
-def _less_peculiar(
-    rest: "torch.Tensor", push: "torch.Tensor", flight: "torch.Tensor", flights: int, scale: bool
-) -> "torch.Tensor":
-    """Return ``rest`` (k, n, 3) less what is best put down to flights; the loss is stationary there."""
+def _less_offsets(rest: "torch.Tensor", flight: "torch.Tensor", flights: int) -> "torch.Tensor":
+    """Return ``rest`` (k, n, 3) less the best offsets; the loss is stationary there."""
     import torch
 
-    offsets, scales = _peculiar(rest.detach(), push, flight, flights, scale)
     own = torch.nn.functional.one_hot(flight, flights).to(rest.dtype)
-    rest = rest - own @ offsets
-    return rest - (own @ scales[..., None]) * push if scale else rest
+    return rest - own @ _offsets(rest.detach(), flight, flights)
 
 
-def _peculiar(
-    rest: "torch.Tensor", push: "torch.Tensor", flight: "torch.Tensor", flights: int, scale: bool
-) -> "tuple[torch.Tensor, torch.Tensor]":
-    """Return the best offsets (k, flights, 3) and thrust scales (k, flights) for ``rest`` (k, n, 3)."""
+def _offsets(rest: "torch.Tensor", flight: "torch.Tensor", flights: int) -> "torch.Tensor":
+    """Return what is best taken off ``rest`` (k, n, 3) by flight (k, flights, 3); the sum is 0."""
     import torch
 
     own = torch.nn.functional.one_hot(flight, flights).to(rest.dtype)
     count = own.sum(dim=1)[..., None]
-    present, some = (count > 0).to(rest.dtype), count.clamp(min=1)
-    mean = own.mT @ rest / some
-    scales = rest.new_zeros(mean.shape[:2])
-    if scale:
-        middle = own.mT @ push / some
-        apart = push - own @ middle
-        along = (own.mT @ (apart * rest).sum(dim=-1, keepdim=True))[..., 0]
-        square = (own.mT @ (apart**2).sum(dim=-1, keepdim=True))[..., 0]
-        scales = along / (square + (LABEL_NOISE / SCALE_SPREAD) ** 2) * present[..., 0]
-        centre = scales.sum(dim=1, keepdim=True) / present[..., 0].sum(dim=1, keepdim=True)
-        scales = (scales - centre) * present[..., 0]
-        mean = mean - scales[..., None] * middle
+    present = (count > 0).to(rest.dtype)
+    mean = own.mT @ rest / count.clamp(min=1)
     centre = mean.sum(dim=1, keepdim=True) / present.sum(dim=1, keepdim=True)
-    return (mean - centre) * present, scales
+    return (mean - centre) * present

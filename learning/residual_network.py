@@ -30,7 +30,7 @@ from torch import Tensor, nn
 
 Array = npt.NDArray[np.float64]
 
-FIRST_GAIN = 0.9
+FIRST_GAIN = 0.98
 """Gain of each layer at the start, as a share of its bound."""
 
 POWER_ITERATIONS = 60

@@ -22,9 +22,7 @@ class TrainingSettings:
     it free. Below 1 the learned force always answers a change of thrust with a smaller one."""
     cutoff_hz: float | None = None
     """Corner of the low pass of labels and inputs [Hz]; none: chosen from the flights."""
-    thrust_scale: bool = False
-    """Fit a scale of thrust for each flight beside its offset."""
-    epochs: int = 150
+    epochs: int = 200
     """Most passes over the labels, thinned to what the low pass left in them."""
     patience: int = 50
     """Passes in which the loss finds no new low before it stops."""

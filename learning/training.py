@@ -5,7 +5,8 @@ way from all but some flights, kept apart in turns until each flight was unseen 
 could write down is scored on the same flights. Nothing is selected by the flights kept apart: the
 one figure that is read off all flights is the low pass's corner, from a coarse grid.
 
-Training takes seconds, so it does not resume: run it again.
+It stops early when the loss finds no new low, says when it never left a plateau, and stops with a
+message when the loss diverges. It takes seconds, so it does not resume: run it again.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,7 +29,7 @@ from neural_lander.learning.dataset import (
     measured_digest,
 )
 from neural_lander.learning.evaluation import scores, summary
-from neural_lander.learning.fitting import Fitted, Progress, Task, fit_networks, thinning
+from neural_lander.learning.fitting import Progress, Task, fit_networks, thinning
 from neural_lander.learning.settings import TrainingSettings
 
 __all__ = ["TrainingSettings", "train"]
@@ -76,14 +77,17 @@ def train(
         tell(0.9, "scoring what anybody could write down")
         compared = baseline_scores(splits, vehicle, settings, every)
         free = others[len(splits) :] or others
-        compared[FREE] = summary(held_out_scores(splits, [f.network for f in free], vehicle))
+        compared[FREE] = _in_short(held_out_scores(splits, [f.network for f in free], vehicle))
     about = {
         "training_logs": {
             p.name: measured_digest(f.log) for p, f in zip(paths, flights, strict=True)
         },
         "split": _split_in_words(splits, len(flights)),
         "cutoff": cutoff,
-        **_peculiarities(model, flights, vehicle),
+        "offsets_n": {
+            flight.name: (offset * vehicle.weight).tolist()
+            for flight, offset in zip(flights, model.offsets, strict=True)
+        },
         "training": model.how_it_went(),
         "scores": summary(own),
         "baselines": compared,
@@ -131,10 +135,17 @@ def baseline_scores(
     return {
         name: {
             "parameters": [parameters(fit[name]) for fit in fits],
-            **summary(held_out_scores(splits, [fit[name] for fit in fits], vehicle)),
+            **_in_short(held_out_scores(splits, [fit[name] for fit in fits], vehicle)),
         }
         for name in NAMES
     }
+
+
+def _in_short(flights: Scores) -> dict[str, Any]:
+    """Return the summary of scores, without each flight's bands of height."""
+    whole = summary(flights)
+    short = [{k: v for k, v in flight.items() if k != "bands"} for flight in whole["flights"]]
+    return {**whole, "flights": short}
 
 
 def _split_in_words(splits: Sequence[Split], flights: int) -> dict[str, Any]:
@@ -143,19 +154,6 @@ def _split_in_words(splits: Sequence[Split], flights: int) -> dict[str, Any]:
         "kind": f"{unit}, kept apart in {len(splits)} turns; the model learned from all",
         "apart": [[flight.name for flight in split.validation] for split in splits],
     }
-
-
-def _peculiarities(
-    model: Fitted, flights: Sequence[LabelledFlight], vehicle: Vehicle
-) -> dict[str, Any]:
-    """Return what was found to be peculiar to each flight, and is not shipped."""
-    names = [flight.name for flight in flights]
-    found: dict[str, Any] = {
-        "offsets_n": dict(zip(names, (model.offsets * vehicle.weight).tolist(), strict=True))
-    }
-    if np.any(model.scales):
-        found["thrust_scales"] = dict(zip(names, model.scales.tolist(), strict=True))
-    return found
 
 
 def _error_estimate(own: Mapping[str, Any]) -> dict[str, Any]:
