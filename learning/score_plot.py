@@ -1,7 +1,7 @@
 """Draws the table of a model bundle: how well it foretells unseen flights, beside the baselines.
 
-Left: R^2 of each model behind 5 Hz; dots are flights, the bar is the 95 % interval of their mean.
-Right: RMSE by band of height, in weight, means over flights.
+Left: R^2 of each model behind 5 Hz; strokes are flights, the marker is their mean, the bar its 95 %
+interval. Right: RMSE by band of height, in weight, means over flights; the same markers.
 """
 
 from collections.abc import Mapping
@@ -63,21 +63,19 @@ def plot_scores(model: Mapping[str, Any], out: Path) -> Path:
 def _draw_r2(axes: "Axes", models: Mapping[str, Any]) -> None:
     for row, (name, scores) in enumerate(models.items()):
         colour = SHADES.get(name, "black")
+        mean, reach = scores["mean"]["r2_z_5hz"], scores["interval_95"]["r2_z_5hz"]
+        if mean is not None and mean >= LOWEST_R2:
+            if reach is not None:
+                ends = [max(end, LOWEST_R2) for end in reach]
+                axes.plot(ends, [row, row], "-", color=colour, lw=5, alpha=0.3)
+            axes.plot([mean], [row], MARKS.get(name, "."), color=colour, ms=6, zorder=4)
+            axes.annotate(f"{mean:.2f}", (mean, row), (0, 6), textcoords="offset points",
+                          ha="center", fontsize=7)  # fmt: skip
         each = [f["r2_z_5hz"] for f in scores["flights"] if f["r2_z_5hz"] is not None]
         inside = [v for v in each if v >= LOWEST_R2]
-        axes.plot(
-            inside, np.full(len(inside), row), ".", color=colour, ms=6, alpha=0.55, mec="none"
-        )
+        axes.plot(inside, np.full(len(inside), row), "|", color="black", ms=7, mew=0.9, zorder=3)
         if len(inside) < len(each):
             axes.plot([LOWEST_R2], [row], "<", color=colour, ms=5, clip_on=False)
-        mean, reach = scores["mean"]["r2_z_5hz"], scores["interval_95"]["r2_z_5hz"]
-        if mean is None or mean < LOWEST_R2:
-            continue
-        if reach is not None:
-            axes.plot([max(reach[0], LOWEST_R2), reach[1]], [row, row], "-", color=colour, lw=1.6)
-        axes.plot([mean], [row], "|", color=colour, ms=11, mew=2.2)
-        axes.annotate(f"{mean:.2f}", (mean, row), (0, 6), textcoords="offset points",
-                      ha="center", fontsize=7)  # fmt: skip
     axes.set_yticks(range(len(models)), list(models))
     axes.set_ylim(len(models) - 0.5, -0.6)
     axes.set_xlim(LOWEST_R2 - 0.02, 1.02)
@@ -104,4 +102,3 @@ def _draw_bands(axes: "Axes", models: Mapping[str, Any]) -> None:
     axes.set_xticks(range(len(names)), names, fontsize=8)
     axes.set_xlabel("height above standing [cm]")
     axes.set_ylabel("RMSE [% of weight]")
-    axes.legend(fontsize=6.5, loc="best")
