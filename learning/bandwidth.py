@@ -39,7 +39,7 @@ RIDGE = 1e-6
 def force_lost(flights: Sequence[Labels], vehicle: Vehicle) -> dict[float, float]:
     """Return by corner [Hz] the share of the rough force's variation that a low pass takes.
 
-    ``flights`` are unfiltered labels; those too short to say anything give 0 at every corner.
+    ``flights`` are unfiltered labels; without any force they lose none.
     """
     weights = _rough_fit(flights, vehicle)
     taken, total = dict.fromkeys(CORNERS, 0.0), 0.0
