@@ -9,8 +9,8 @@ noise  error on unseen flights over the size of all sensor noise; the slope in t
        the true one, by moving the thrust of every unseen sample by `STEP` of its weight.
 time   29,000 labels on one thread: ours, and the authors' recipe written afresh: Adam, batches of
        16, each layer scaled back to its bound by a singular value decomposition after every step,
-       5 passes. Both see the same labels, ours thinned to what the low pass left in them; time
-       starts at labels and ends at a network, and is that of the processor. Both have the full inputs, each scaled as its own.
+       5 passes. Both see the same labels, ours thinned to what the low pass left in them; time is
+       the processor's, from labels to network. Both have the full inputs, each scaled as its own.
 
 Source of the recipe: Shi et al., "Neural Lander", ICRA 2019, and the notebook published with it.
 """
