@@ -22,13 +22,13 @@ class TrainingSettings:
     it free. Below 1 the learned force always answers a change of thrust with a smaller one."""
     cutoff_hz: float | None = None
     """Corner of the low pass of labels and inputs [Hz]; none: chosen from the flights."""
-    epochs: int = 200
+    epochs: int = 300
     """Most passes over the labels, thinned to what the low pass left in them."""
     patience: int = 50
     """Passes in which the loss finds no new low before it stops."""
     batch_size: int = 1024
     """Most rows a step; fewer where there are few."""
-    learning_rate: float = 1e-2
+    learning_rate: float = 1.5e-2
     """Highest rate of Adam."""
     folds: int = 4
     """Parts that are kept apart in turns, to score on flights not seen; 2 or more."""

@@ -298,7 +298,7 @@ def train(
             metavar="HZ",
         ),
     ] = None,
-    epochs: Annotated[int, typer.Option(help="Most passes over the data.", metavar="N")] = 200,
+    epochs: Annotated[int, typer.Option(help="Most passes over the data.", metavar="N")] = 300,
     sweep: Annotated[
         bool,
         typer.Option(
