@@ -75,8 +75,8 @@ class Truth:
     """Vertical (n,) [N]."""
 
 
-def main() -> int:
-    """Read options, measure, print; return the exit status."""
+def main() -> None:
+    """Read options, measure, print; leave with status 2 for bad input."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--aero", default="rotor", help="rotor, or NAME.safetensors")
     parser.add_argument("--vehicle", default="intel-aero")
@@ -93,11 +93,10 @@ def main() -> int:
                 if not options.json:
                     console.print(shown(name, result[name]))
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        _tell(f"error: {error}")
+        sys.exit(2)
     if options.json:
         print(json.dumps(result))
-    return 0
 
 
 def shown(title: str, rows: Rows) -> Table:
@@ -280,4 +279,4 @@ def _tell(text: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

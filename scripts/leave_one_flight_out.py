@@ -115,8 +115,8 @@ def _tell(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def main() -> int:
-    """Read options, measure, print; return the exit status."""
+def main() -> None:
+    """Read options, measure, print; leave with status 2 for bad input."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--seeds", type=int, default=5, help="learn this often (default 5)")
     parser.add_argument(
@@ -138,10 +138,10 @@ def main() -> int:
             rows = measure(folder, options.seeds, options.lipschitz, Path(work))
     except InputError as error:
         _tell(f"error: {error}")
-        return 2
+        sys.exit(2)
     if options.json:
         print(json.dumps({"seeds": options.seeds, "lipschitz": options.lipschitz, "rows": rows}))
-        return 0
+        return
     console = Console(highlight=False)
     for shown in (
         table(rows, "r2_z_5hz", 1, "R2 on the flight left out, behind 5 Hz"),
@@ -150,8 +150,7 @@ def main() -> int:
         table(rows, "rmse_z_5hz_low_weight", 100, "RMSE below 15 cm behind 5 Hz [% of weight]"),
     ):
         console.print(shown)
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
