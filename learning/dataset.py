@@ -1,8 +1,8 @@
 """Several labelled flights made into one data set, split so that judging it is fair.
 
 Rows of one flight resemble each other: a network judged on rows of a flight it has seen looks far
-better than it is. So whole flights are kept apart; of a single flight, blocks of time, with a gap
-on both sides of each.
+better than it is. So whole flights are kept apart, in turns, until each was unseen once; of a
+single flight, blocks of time, with a gap on both sides of each.
 
 The inputs are dimensionless, so that one unit of each is one unit of physics:
 
@@ -57,6 +57,10 @@ class LabelledFlight:
     smooth: Labels
     """Filtered labels, to learn from."""
 
+    def behind(self, cutoff_hz: float) -> "LabelledFlight":
+        """Return the flight with labels behind another low pass."""
+        return replace(self, smooth=smoothed(self.raw, cutoff_hz))
+
     def during(self, keep: "Blocks") -> "LabelledFlight":
         """Return the part of the flight that lies in blocks of time."""
         return replace(
@@ -94,8 +98,6 @@ class Split:
 
     train: tuple[LabelledFlight, ...]
     validation: tuple[LabelledFlight, ...]
-    kind: str
-    """``by flight``, or how a single flight was cut."""
 
 
 @dataclass(frozen=True)
@@ -130,45 +132,48 @@ def label_flights(
     return flights
 
 
-def split_flights(flights: Sequence[LabelledFlight], share: float, seed: int) -> Split:
-    """Keep a random ``share`` of the flights apart: at least one, and never all.
+def held_out_splits(flights: Sequence[LabelledFlight], folds: int, seed: int) -> list[Split]:
+    """Keep a random part of the flights apart, in turns, so that each flight is unseen once.
+
+    With no more flights than ``folds`` each is left out alone.
 
     Raises:
-        InputError: ``share`` is no share, or a single flight is too short to be cut.
+        InputError: less than two folds, or a single flight is too short to be cut.
     """
-    if not 0 < share < 1:
-        raise InputError(f"validation share is {share}, expected more than 0 and less than 1")
+    if folds < 2:
+        raise InputError(
+            f"folds is {folds}, expected 2 or more: one part judges, one is learned from"
+        )
     generator = np.random.default_rng(seed)
     if len(flights) == 1:
-        return _split_one(flights[0], share, generator)
-    count = min(max(1, round(share * len(flights))), len(flights) - 1)
-    apart = set(generator.permutation(len(flights))[:count].tolist())
-    return Split(
-        tuple(f for i, f in enumerate(flights) if i not in apart),
-        tuple(f for i, f in enumerate(flights) if i in apart),
-        "by flight",
-    )
+        parts = np.array_split(generator.permutation(BLOCKS), min(folds, BLOCKS))
+        return [_split_one(flights[0], frozenset(part.tolist())) for part in parts]
+    parts = np.array_split(generator.permutation(len(flights)), min(folds, len(flights)))
+    return [
+        Split(
+            tuple(f for i, f in enumerate(flights) if i not in part),
+            tuple(f for i, f in enumerate(flights) if i in part),
+        )
+        for part in parts
+    ]
 
 
-def _split_one(flight: LabelledFlight, share: float, generator: np.random.Generator) -> Split:
-    count = min(max(1, round(share * BLOCKS)), BLOCKS - 1)
-    apart = frozenset(generator.permutation(BLOCKS)[:count].tolist())
-    others = frozenset(range(BLOCKS)) - apart
+def _split_one(flight: LabelledFlight, apart: frozenset[int]) -> Split:
     start, end = float(flight.raw.time[0]), float(flight.raw.time[-1])
-    train = flight.during(Blocks(start, end, others, GUARD))
+    train = flight.during(Blocks(start, end, frozenset(range(BLOCKS)) - apart, GUARD))
     validation = flight.during(Blocks(start, end, apart, 0.0))
     if not (train.smooth.valid.any() and validation.smooth.valid.any()):
         raise InputError(
             f"{flight.name}: {end - start:.1f} s of one flight are too short to learn from one part"
             " and judge by another; give at least two flights"
         )
-    kind = f"blocks {sorted(apart)} of {BLOCKS} in time kept apart, {GUARD} s guard"
-    return Split((train,), (validation,), kind)
+    blocks = ", ".join(str(block) for block in sorted(apart))
+    return Split((train,), (replace(validation, name=f"{flight.name}, blocks {blocks}"),))
 
 
-def samples(flights: Sequence[LabelledFlight]) -> Samples:
-    """Return the valid rows of the filtered labels of ``flights``."""
-    rows = [f.smooth.valid for f in flights]
+def samples(flights: Sequence[LabelledFlight], every: int = 1) -> Samples:
+    """Return the valid rows of the filtered labels of ``flights``; of each, every ``every``-th."""
+    rows = [np.flatnonzero(f.smooth.valid)[::every] for f in flights]
     parts = [(f.smooth, keep) for f, keep in zip(flights, rows, strict=True)]
     state = ResidualInput(
         np.concatenate([labels.height[keep] for labels, keep in parts]),
@@ -177,7 +182,7 @@ def samples(flights: Sequence[LabelledFlight]) -> Samples:
         np.concatenate([labels.rotor_thrust[keep] for labels, keep in parts]),
     )
     force = np.concatenate([labels.force[keep] for labels, keep in parts])
-    flight = np.repeat(np.arange(len(flights)), [int(keep.sum()) for keep in rows])
+    flight = np.repeat(np.arange(len(flights)), [len(keep) for keep in rows])
     return Samples(state, force, flight)
 
 

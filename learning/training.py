@@ -1,109 +1,46 @@
 """Learns the residual force from flights, and writes a model bundle.
 
-    minimise over network and offsets   mean |f_label/weight - network(x) - o_flight|^2,   sum o = 0
+The model is learned from all flights. How far it can be trusted is asked of others, learned the same
+way from all but some flights, kept apart in turns until each flight was unseen once; what anybody
+could write down is scored on the same flights. Nothing is selected by the flights kept apart: the
+one figure that is read off all flights is the low pass's corner, from a coarse grid.
 
-with vectors in the heading frame.
-
-The offset of a flight (battery, calibration) is a nuisance, and not shipped. The best offsets for
-given network weights are means, so every batch is scored at its own best offsets: fitted in turns
-they would soak up the height at which a flight happened to be flown. Their sum is held at zero, so
-what all flights have in common stays in the network. Adam with large batches, a cosine from the
-first rate to zero, and the weights of the pass that did best on the flights kept apart.
-
-Source: Shi et al., "Neural Lander", ICRA 2019, section III; the offsets are ours.
+It stops early when the loss finds no new low, says when it never left a plateau, and stops with a
+message when the loss diverges. It takes seconds, so it does not resume: run it again.
 """
 
-import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from neural_lander.controller.errors import InputError
-from neural_lander.controller.network import MAX_LAYERS, MAX_WIDTH, Network
+from neural_lander.controller.residual import ResidualModel
 from neural_lander.controller.vehicle import Vehicle
+from neural_lander.learning.bandwidth import LOST, chosen_cutoff, force_lost
+from neural_lander.learning.baselines import NAMES, fit_baselines, parameters
 from neural_lander.learning.bundle import write_bundle
 from neural_lander.learning.dataset import (
-    FRAME,
-    InputSet,
     LabelledFlight,
-    Samples,
-    features,
-    held_at_envelope,
+    Split,
+    held_out_splits,
     label_flights,
     measured_digest,
-    network_inputs,
-    samples,
-    split_flights,
-    targets,
 )
-from neural_lander.learning.evaluation import mean_scores, scores
-from neural_lander.learning.labels import CUTOFF
+from neural_lander.learning.evaluation import scores, summary
+from neural_lander.learning.fitting import Progress, Task, fit_networks, thinning
+from neural_lander.learning.settings import TrainingSettings
 
-if TYPE_CHECKING:
-    import torch
-
-
-Array = npt.NDArray[np.float64]
-Progress = Callable[[float, str], None]
+__all__ = ["TrainingSettings", "train"]
 
 PAPER_RHO_QUANTILE = 0.95
 """The paper's rho bounds |u_k - u_{k-1}| / |s|; we report this quantile of it."""
 
+FREE = "network without bound"
+"""Name of the baseline that is a network of the same size, with any slope."""
 
-@dataclass(frozen=True)
-class TrainingSettings:
-    """How a residual network is learned."""
-
-    inputs: InputSet = "level"
-    """``level``: height, vertical speed, thrust. ``full``: height, velocity, attitude, rotors."""
-    hidden: tuple[int, ...] = (25, 30, 15)
-    """Widths of the hidden layers."""
-    lipschitz: float | None = 0.3
-    """Bound on the slope from dimensionless inputs to force over weight; none (or infinity) leaves
-    it free. Below 1 the learned force always answers a change of thrust with a smaller one."""
-    cutoff_hz: float = CUTOFF
-    """Corner of the low pass of labels and inputs [Hz]."""
-    epochs: int = 100
-    """Most passes over the data."""
-    patience: int = 50
-    """Passes without improvement on the flights kept apart before it stops."""
-    batch_size: int = 1024
-    """Rows a step."""
-    learning_rate: float = 5e-3
-    """First rate of Adam."""
-    validation_share: float = 0.25
-    """Share of the flights kept apart; at least one."""
-    seed: int = 0
-    """Decides the split, the first weights and the order of the rows."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """``auto`` takes CUDA where it is present."""
-
-    def __post_init__(self) -> None:
-        """Refuse settings that cannot be meant."""
-        if self.lipschitz == math.inf:
-            object.__setattr__(self, "lipschitz", None)
-        if self.lipschitz is not None and not self.lipschitz > 0:
-            raise InputError(
-                f"lipschitz is {self.lipschitz}, expected a positive number, or none for no bound"
-            )
-        if not 1 <= len(self.hidden) < MAX_LAYERS or not all(
-            1 <= width <= MAX_WIDTH for width in self.hidden
-        ):
-            raise InputError(
-                f"hidden is {self.hidden}, expected 1 to {MAX_LAYERS - 1} widths up to {MAX_WIDTH}"
-            )
-        for name in ("epochs", "patience", "batch_size"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}, expected 1 or more")
-        if not self.learning_rate > 0:
-            raise InputError(f"learning_rate is {self.learning_rate}, expected more than 0")
-        if self.device not in ("auto", "cpu", "cuda"):
-            raise InputError(f"device is {self.device!r}, expected auto, cpu or cuda")
+Scores = list[dict[str, Any]]
 
 
 def train(
@@ -123,39 +60,109 @@ def train(
     """
     tell = progress or (lambda share, phrase: None)
     tell(0.0, "reading flights")
-    flights = label_flights(paths, vehicle, settings.cutoff_hz)
-    split = split_flights(flights, settings.validation_share, settings.seed)
-    learned, unseen = samples(split.train), samples(split.validation)
-    inputs = network_inputs(settings.inputs, vehicle)
-    inputs = held_at_envelope(inputs, learned.state, vehicle)
-    x = [features(inputs, part.state, vehicle) for part in (learned, unseen)]
-    y = [targets(part, vehicle) for part in (learned, unseen)]
-    with one_thread_from_seed(settings.seed):
-        weights, biases, offsets = _fit(x, y, learned, unseen, settings, tell)
-    k_f = vehicle.rotors.k_f
-    network = Network(weights, biases, inputs, vehicle.weight, k_f, vehicle.name, FRAME)
-    by_flight = [{"flight": f.name, **scores(network, f.raw, vehicle)} for f in split.validation]
-    mean = mean_scores(by_flight)
-    names = [f.name for f in split.train]
+    flights, cutoff = labelled(paths, vehicle, settings)
+    splits = held_out_splits(flights, settings.folds, settings.seed)
+    every = thinning(cutoff["hz"])
+    bounds = [settings.lipschitz] + [None] * (settings.baselines and settings.lipschitz is not None)
+    tasks = [Task(tuple(flights), settings.lipschitz, settings.seed)]
+    tasks += [Task(s.train, bound, settings.seed) for bound in bounds for s in splits]
+
+    def told(share: float, phrase: str) -> None:
+        tell(0.1 + 0.8 * share, phrase)
+
+    model, *others = fit_networks(tasks, vehicle, settings, every, told)
+    own = held_out_scores(splits, [f.network for f in others[: len(splits)]], vehicle)
+    compared: dict[str, Any] = {}
+    if settings.baselines:
+        tell(0.9, "scoring what anybody could write down")
+        compared = baseline_scores(splits, vehicle, settings, every)
+        free = others[len(splits) :] or others
+        compared[FREE] = _in_short(held_out_scores(splits, [f.network for f in free], vehicle))
     about = {
         "training_logs": {
             p.name: measured_digest(f.log) for p, f in zip(paths, flights, strict=True)
         },
-        "split": {
-            "kind": split.kind,
-            "train": names,
-            "validation": [f.name for f in split.validation],
+        "split": _split_in_words(splits, len(flights)),
+        "cutoff": cutoff,
+        "offsets_n": {
+            flight.name: (offset * vehicle.weight).tolist()
+            for flight, offset in zip(flights, model.offsets, strict=True)
         },
-        "offsets_n": {n: o.tolist() for n, o in zip(names, offsets * vehicle.weight, strict=True)},
-        "scores": {"flights": by_flight, "mean": mean},
-        "error_estimate_n": mean["rmse_z_5hz_n"],
-        "error_estimate_note": "vertical, unseen flights, 5 Hz; an estimate, certifies nothing",
-        "paper_rho": paper_rho(split.train, vehicle),
+        "training": model.how_it_went(),
+        "scores": summary(own),
+        "baselines": compared,
+        **_error_estimate(summary(own)),
+        "paper_rho": paper_rho(flights, vehicle),
         "settings": asdict(settings),
     }
-    model = write_bundle(out, network, vehicle, settings.lipschitz, about)
+    written = write_bundle(out, model.network, vehicle, settings.lipschitz, about)
     tell(1.0, f"wrote {out}")
-    return model
+    return written
+
+
+def labelled(
+    paths: Sequence[Path], vehicle: Vehicle, settings: TrainingSettings
+) -> tuple[list[LabelledFlight], dict[str, Any]]:
+    """Return flights with labels behind the low pass, and how its corner came about."""
+    flights = label_flights(paths, vehicle)
+    lost = force_lost([flight.raw for flight in flights], vehicle)
+    corner = chosen_cutoff(lost) if settings.cutoff_hz is None else settings.cutoff_hz
+    how = {
+        "hz": corner,
+        "chosen": "from the flights" if settings.cutoff_hz is None else "by settings",
+        "force_lost_share": {f"{c:g} Hz": share for c, share in lost.items()},
+        "force_lost_limit": LOST,
+    }
+    return [flight.behind(corner) for flight in flights], how
+
+
+def held_out_scores(
+    splits: Sequence[Split], models: Sequence[ResidualModel], vehicle: Vehicle
+) -> Scores:
+    """Return the scores of each split's model on the flights kept apart from it."""
+    return [
+        {"flight": flight.name, **scores(model, flight.raw, vehicle)}
+        for split, model in zip(splits, models, strict=True)
+        for flight in split.validation
+    ]
+
+
+def baseline_scores(
+    splits: Sequence[Split], vehicle: Vehicle, settings: TrainingSettings, every: int
+) -> dict[str, Any]:
+    """Return by name the scores of what anybody could write down, fitted as the networks are."""
+    fits = [fit_baselines(split.train, vehicle, settings.inputs, every) for split in splits]
+    return {
+        name: {
+            "parameters": [parameters(fit[name]) for fit in fits],
+            **_in_short(held_out_scores(splits, [fit[name] for fit in fits], vehicle)),
+        }
+        for name in NAMES
+    }
+
+
+def _in_short(flights: Scores) -> dict[str, Any]:
+    """Return the summary of scores, without each flight's bands of height."""
+    whole = summary(flights)
+    short = [{k: v for k, v in flight.items() if k != "bands"} for flight in whole["flights"]]
+    return {**whole, "flights": short}
+
+
+def _split_in_words(splits: Sequence[Split], flights: int) -> dict[str, Any]:
+    unit = "flights" if flights > 1 else "blocks in time of the one flight, with a guard"
+    return {
+        "kind": f"{unit}, kept apart in {len(splits)} turns; the model learned from all",
+        "apart": [[flight.name for flight in split.validation] for split in splits],
+    }
+
+
+def _error_estimate(own: Mapping[str, Any]) -> dict[str, Any]:
+    keys = ("from_m", "to_m", "rmse_z_5hz_n", "rmse_z_5hz_weight", "interval_95")
+    return {
+        "error_estimate_n": own["mean"]["rmse_z_5hz_n"],
+        "error_estimate_by_height": [{k: band[k] for k in keys} for band in own["bands"]],
+        "error_estimate_note": "vertical, unseen flights, 5 Hz; an estimate, certifies nothing",
+    }
 
 
 def paper_rho(flights: Sequence[LabelledFlight], vehicle: Vehicle) -> float | None:
@@ -178,105 +185,3 @@ def paper_rho(flights: Sequence[LabelledFlight], vehicle: Vehicle) -> float | No
         ratios.append(np.abs(np.diff(thrust))[use] / s[1:][use])
     values = np.concatenate(ratios) if ratios else np.empty(0)
     return float(np.quantile(values, PAPER_RHO_QUANTILE)) if len(values) else None
-
-
-@contextmanager
-def one_thread_from_seed(seed: int) -> Iterator[None]:
-    """Run torch on one thread with its own random numbers, and leave its settings as they were.
-
-    The networks are far too small to gain from threads, and sums in one order give the same bits.
-    """
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)
-            yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-def _device(name: str) -> "torch.device":
-    import torch
-
-    if name == "cuda" and not torch.cuda.is_available():
-        raise InputError("device is cuda, but torch finds none here; take --device auto or cpu")
-    present = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(present if name == "auto" else name)
-
-
-def _fit(
-    x: Sequence[Array],
-    y: Sequence[Array],
-    learned: Samples,
-    unseen: Samples,
-    settings: TrainingSettings,
-    tell: Progress,
-) -> tuple[tuple[Array, ...], tuple[Array, ...], Array]:
-    """Return weights, biases and offsets by flight (flights, 3) [weights], best on ``unseen``."""
-    import torch
-
-    from neural_lander.learning.residual_network import ResidualNetwork, export
-
-    device = _device(settings.device)
-    x_learned, x_unseen = (torch.as_tensor(a, dtype=torch.float32, device=device) for a in x)
-    y_learned, y_unseen = (torch.as_tensor(a, dtype=torch.float32, device=device) for a in y)
-    flight, flight_unseen = (torch.as_tensor(p.flight, device=device) for p in (learned, unseen))
-    network = ResidualNetwork(x_learned.shape[1], settings.hidden, settings.lipschitz).to(device)
-    optimiser = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
-    n = len(x_learned)
-    steps = math.ceil(n / settings.batch_size)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, settings.epochs * steps)
-    order = torch.Generator().manual_seed(settings.seed)
-    n_flights, n_unseen = int(flight.max()) + 1, int(flight_unseen.max()) + 1
-    best, best_epoch, best_state = math.inf, 0, network.state_dict()
-    for epoch in range(settings.epochs):
-        network.train()
-        for rows in torch.split(torch.randperm(n, generator=order).to(device), settings.batch_size):
-            optimiser.zero_grad()
-            rest = y_learned[rows] - network(x_learned[rows])
-            with torch.no_grad():  # at the best offsets the loss does not change with them
-                best_constant = _offsets(rest, flight[rows], n_flights)[flight[rows]]
-            loss = torch.mean((rest - best_constant) ** 2)
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
-            schedule.step()
-        network.eval()
-        with torch.no_grad():
-            rest = y_unseen - network(x_unseen)
-            rest = rest - _means(rest, flight_unseen, n_unseen)[flight_unseen]
-            error = torch.mean(rest**2).item()
-        if not math.isfinite(error):
-            raise InputError(
-                f"training diverged: the loss is {error} after {epoch + 1} passes at learning_rate "
-                f"{settings.learning_rate}; lower it, or bound the slope"
-            )
-        if error < best:
-            best, best_epoch = error, epoch
-            best_state = {k: v.clone() for k, v in network.state_dict().items()}
-        tell(
-            (epoch + 1) / settings.epochs,
-            f"unseen flights: {100 * math.sqrt(best):.2f} % of weight",
-        )
-        if epoch - best_epoch >= settings.patience:
-            break
-    network.load_state_dict(best_state)
-    plain = export(network, settings.lipschitz)
-    with torch.no_grad():
-        offsets = _offsets(y_learned - network(x_learned), flight, n_flights)
-    return plain.weights, plain.biases, offsets.cpu().numpy().astype(np.float64)
-
-
-def _offsets(rest: "torch.Tensor", flight: "torch.Tensor", flights: int) -> "torch.Tensor":
-    """Return what is best taken off ``rest`` (n, 3) by flight (flights, 3); the sum is zero."""
-    means = _means(rest, flight, flights)
-    present = (flight.bincount(minlength=flights) > 0)[:, None]
-    return (means - means.sum(dim=0) / present.sum()) * present
-
-
-def _means(values: "torch.Tensor", group: "torch.Tensor", groups: int) -> "torch.Tensor":
-    """Return the mean of the rows of ``values`` (n, 3) in each group (groups, 3), 0 if empty."""
-    total = values.new_zeros(groups, values.shape[1]).index_add_(0, group, values)
-    return total / group.bincount(minlength=groups).clamp(min=1)[:, None]

@@ -123,7 +123,22 @@ def train(
             help="level: height, vertical speed, thrust. full: velocity, attitude, rotor speeds."
         ),
     ] = "level",
-    epochs: Annotated[int, typer.Option(help="Most passes over the data.", metavar="N")] = 100,
+    cutoff: Annotated[
+        float | None,
+        typer.Option(
+            help="Corner of the labels' low pass [Hz]; default: chosen from the flights.",
+            metavar="HZ",
+        ),
+    ] = None,
+    epochs: Annotated[int, typer.Option(help="Most passes over the data.", metavar="N")] = 300,
+    sweep: Annotated[
+        bool,
+        typer.Option(
+            "--sweep",
+            help="Instead of a model: the error on unseen flights over the bound, "
+            "DIR/sweep.png and DIR/sweep.json.",
+        ),
+    ] = False,
     device: Annotated[
         Literal["auto", "cpu", "cuda"], typer.Option(help="auto takes CUDA where present.")
     ] = "auto",
@@ -132,24 +147,34 @@ def train(
 ) -> None:
     """Learn the residual force from flight logs.
 
-    Flights are kept apart to score the model on; the scores stand in MODEL/model.json.
+    The model learns from all flights; others, learned without some of them in turns, say how well
+    it does on flights not seen, beside what anybody could write down. All stands in MODEL/model.json.
     """
     from neural_lander.controller.flight_log import flight_paths
     from neural_lander.controller.vehicle import load_vehicle
     from neural_lander.learning.training import TrainingSettings
     from neural_lander.learning.training import train as run_train
-    from neural_lander.scripts.cli_inspect import show_model
+    from neural_lander.scripts.cli_inspect import show_model, show_sweep
 
     with report(as_json) as tell:
         settings = TrainingSettings(
             inputs=inputs,
             lipschitz=None if lipschitz == 0 else lipschitz,
+            cutoff_hz=cutoff,
             epochs=epochs,
             device=device,
             seed=seed,
         )
         known, paths = load_vehicle(vehicle), flight_paths(flights)
         require_folder(out)
+        if sweep:
+            from neural_lander.learning.sweep import sweep as run_sweep
+
+            with progress_bar("sweep") as progress:
+                tell.result = run_sweep(paths, known, settings, out, progress)
+            show_sweep(tell.result, tell)
+            tell.wrote(out / "sweep.json", out / "sweep.png")
+            return
         with progress_bar("train") as progress:
             tell.result = run_train(paths, known, settings, out, progress)
         show_model(tell.result, tell)

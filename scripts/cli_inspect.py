@@ -43,7 +43,7 @@ SCORES = {
 def inspect(
     path: Path, picture: Path | None, vehicle: str | None, model: Path | None, out: Report
 ) -> None:
-    """Say what ``path`` holds; draw residual force over height where it holds flights.
+    """Say what ``path`` holds; draw flights' residual force over height, or a model's scores.
 
     Raises:
         InputError: nothing is there, it is nothing of ours, or a picture of it makes no sense.
@@ -57,17 +57,20 @@ def inspect(
         ("summary.json", _summary),
         ("model.json", _model),
         ("comparison.json", _comparison),
+        ("sweep.json", _sweep),
     ):
         if path.name == name or (path / name).is_file():
             folder = path if path.is_dir() else path.parent
-            if picture is not None and name != "summary.json":
+            if picture is not None and name in ("comparison.json", "sweep.json"):
                 raise InputError(f"{path}: holds no flight to draw; leave --out {picture} away")
             out.result = read_json(folder / name)
             try:
                 show(out.result, folder, out)
             except (KeyError, TypeError, AttributeError) as error:
                 raise InputError(f"{folder / name}: is not complete ({error!r})") from error
-            if picture is not None:
+            if name == "model.json":
+                _draw_scores(out.result, picture or folder / "scores.png", out)
+            elif picture is not None:
                 _draw({"flight": read_flight_log(folder / "flight.parquet")}, picture, vehicle,
                       model, out)  # fmt: skip
             return None
@@ -189,24 +192,127 @@ def _model(model: dict[str, Any], folder: Path, out: Report) -> None:
 
 def show_model(model: dict[str, Any], out: Report) -> None:
     """Print envelope, slope bounds and scores of a model bundle."""
+    bound, units = model["spectral_bound"], {e["name"]: e["unit"] for e in model["inputs"]}
     rows = [("vehicle", model["vehicle"]), ("layers", len(model["layers"]))]
+    if "cutoff" in model:
+        rows.append(
+            ("learned behind [Hz]", f"{model['cutoff']['hz']:g}, {model['cutoff']['chosen']}")
+        )
+    if "training" in model:
+        rows.append(("training", model["training"]["remark"]))
     rows += [
         (f"envelope, {entry['name']} [{entry['unit']}]", model["envelope"].get(entry["name"]))
         for entry in model["inputs"]
     ]
-    rows += [(f"slope bound, {key}", value) for key, value in model["spectral_bound"].items()]
+    rows += [("slope bound asked for", bound["asked"]), ("slope bound", bound["dimensionless"])]
+    for key, value in bound.items():
+        name = next((n for n in units if key.startswith(n)), None)
+        if name is not None:
+            unit = "N" if units[name] == "1" else f"N/({units[name]})"
+            rows.append((f"slope bound in {name} [{unit}]", value))
     out.table("model", ("what", "value"), rows)
+    if "split" in model:
+        out.line(
+            f"{model['split']['kind']}; each flight is judged by a network that has not seen it"
+        )
     show_scores(model["scores"], out)
+    if model.get("baselines"):
+        show_baselines(model, out)
 
 
 def show_scores(scores: dict[str, Any], out: Report) -> None:
-    """Print the scores of a model by flight, and their mean."""
+    """Print the scores of a model by flight, and their mean; say which flights it has seen."""
+    seen = [flight["flight"] for flight in scores["flights"] if flight.get("seen")]
+    which = "unseen flights" if not seen else "flights"
     flights = [*scores["flights"], {"flight": "mean", **scores["mean"]}]
     out.table(
-        "vertical force on unseen flights, label against model",
+        f"vertical force on {which}, label against model",
         list(SCORES.values()),
         [[flight.get(key) for key in SCORES] for flight in flights],
     )
+    if seen:
+        out.line(
+            f"learned from, so these scores flatter the model: {', '.join(seen)}; its scores on "
+            "unseen flights stand in model.json"
+        )
+
+
+def show_baselines(model: dict[str, Any], out: Report) -> None:
+    """Print the network beside what anybody could write down, on the same unseen flights."""
+    from neural_lander.learning.score_plot import models_by_name
+
+    models = models_by_name(model)
+    bands = [_band(b) for b in model["scores"]["bands"]]
+    rows = []
+    for name, scores in models.items():
+        mean, reach = scores["mean"], scores["interval_95"]
+        rows.append(
+            [
+                name,
+                _digits(mean["r2_z_5hz"], 1, 3),
+                _interval(reach["r2_z_5hz"], 1, 2),
+                mean["rmse_z_5hz_n"],
+                _digits(mean["rmse_z_5hz_weight"], 100, 2),
+                _interval(reach["rmse_z_5hz_weight"], 100, 2),
+                *(_digits(b["rmse_z_5hz_weight"], 100, 2) for b in scores["bands"]),
+            ]
+        )
+    out.table(
+        "vertical force on the same unseen flights, behind 5 Hz: mean and 95 % interval over "
+        "flights; at the right the RMSE [% of weight] by height [cm]",
+        ("model", "R2", "95 %", "RMSE\n[N]", "RMSE\n[%]", "95 %\n[%]", *bands),
+        rows,
+    )
+
+
+def _band(band: dict[str, Any]) -> str:
+    low, high = band["from_m"], band["to_m"]
+    return f"> {100 * low:.0f}" if high is None else f"{100 * low:.0f} to\n{100 * high:.0f}"
+
+
+def _digits(value: float | None, scale: float, digits: int) -> str | None:
+    return None if value is None else f"{scale * value:.{digits}f}"
+
+
+def _interval(ends: list[float] | None, scale: float, digits: int) -> str | None:
+    return None if ends is None else " to ".join(f"{scale * end:.{digits}f}" for end in ends)
+
+
+def _draw_scores(model: dict[str, Any], picture: Path, out: Report) -> None:
+    if model.get("baselines"):
+        from neural_lander.learning.score_plot import plot_scores
+
+        out.wrote(plot_scores(model, picture))
+
+
+def _sweep(sweep: dict[str, Any], folder: Path, out: Report) -> None:
+    show_sweep(sweep, out)
+
+
+def show_sweep(sweep: dict[str, Any], out: Report) -> None:
+    """Print the scores on unseen flights over the bound on the slope."""
+    rows = []
+    for row in sweep["bounds"]:
+        bound, mean, reach = row["bound"], row["mean"], row["interval_95"]
+        rows.append(
+            [
+                "none" if bound is None else f"{bound:g}",
+                None if bound is None else f"{bound * sweep['per_metre']:.3g}",
+                _digits(mean["r2_z_5hz"], 1, 3),
+                _interval(reach["r2_z_5hz"], 1, 2),
+                mean["rmse_z_5hz_n"],
+                _digits(mean["rmse_z_5hz_weight"], 100, 2),
+                _digits(mean["rmse_z_5hz_low_weight"], 100, 2),
+            ]
+        )
+    out.table(
+        f"vertical force on {len(sweep['bounds'][0]['flights'])} unseen flights over the bound on "
+        "the slope, behind 5 Hz",
+        ("bound", "weights\na metre", "R2", "95 %", "RMSE\n[N]", "RMSE\n[%]", "below 15 cm\n[%]"),
+        rows,
+    )
+    knee = sweep["knee"]
+    out.line(f"knee: {'no bound' if knee is None else f'{knee:g}'}, the {sweep['knee_rule']}")
 
 
 def _certificate(path: Path, picture: Path | None, out: Report) -> None:

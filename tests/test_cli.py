@@ -362,3 +362,16 @@ def test_the_help_names_exactly_the_controllers_that_fly() -> None:
     from neural_lander.controller.landing_controller import CONTROLLERS
 
     assert set(CONTROLLER_NAMES.split(", ")) == set(CONTROLLERS)
+
+
+def test_train_learns_as_its_settings_say_unless_told_otherwise():
+    """The command line repeats the defaults, so as not to import what it may not need."""
+    import inspect
+
+    from neural_lander.learning.settings import TrainingSettings
+    from neural_lander.scripts.cli import train
+
+    given, settings = inspect.signature(train).parameters, TrainingSettings()
+    for name in ("lipschitz", "inputs", "epochs", "device", "seed"):
+        assert given[name].default == getattr(settings, name)
+    assert given["cutoff"].default == settings.cutoff_hz

@@ -8,11 +8,11 @@ from neural_lander.learning.dataset import (
     Blocks,
     features,
     held_at_envelope,
+    held_out_splits,
     label_flights,
     measured_digest,
     network_inputs,
     samples,
-    split_flights,
     targets,
 )
 
@@ -33,27 +33,33 @@ def flights(paths, intel_aero):
     return label_flights(paths, intel_aero)
 
 
-@pytest.mark.parametrize("share", [0.01, 0.25, 0.5, 0.99])
-@pytest.mark.parametrize("seed", range(4))
-def test_no_flight_is_both_learned_from_and_judged_by(flights, share, seed):
-    split = split_flights(flights, share, seed)
-    train, validation = ({f.name for f in part} for part in (split.train, split.validation))
-    assert train
-    assert validation
-    assert not train & validation
-    assert train | validation == {f.name for f in flights}
+@pytest.mark.parametrize("folds", [2, 3, 4, 5, 9])
+@pytest.mark.parametrize("seed", range(3))
+def test_every_flight_is_judged_once_by_what_has_not_seen_it(flights, folds, seed):
+    splits = held_out_splits(flights, folds, seed)
+    assert len(splits) == min(folds, len(flights))
+    names = {f.name for f in flights}
+    judged = []
+    for split in splits:
+        learned, apart = ({f.name for f in part} for part in (split.train, split.validation))
+        assert learned
+        assert apart
+        assert not learned & apart
+        assert learned | apart == names
+        judged += sorted(apart)
+    assert sorted(judged) == sorted(names)
 
 
 def test_the_split_is_the_seed_s(flights):
     def names(seed):
-        return [f.name for f in split_flights(flights, 0.4, seed).validation]
+        return [f.name for f in held_out_splits(flights, 2, seed)[0].validation]
 
     assert names(3) == names(3)
-    assert len({tuple(names(seed)) for seed in range(20)}) > 3
+    assert len({tuple(sorted(names(seed))) for seed in range(20)}) > 3
 
 
 def test_of_a_single_flight_times_are_kept_apart_by_the_guard(flights):
-    split = split_flights(flights[:1], 0.3, 0)
+    split = held_out_splits(flights[:1], 4, 0)[0]
     learned, judged = split.train[0].smooth.time, split.validation[0].smooth.time
     apart = np.abs(learned[:, None] - judged[None, :]).min()
     assert apart > GUARD - 0.011
@@ -74,7 +80,7 @@ def test_too_little_of_one_flight_is_refused(tmp_path, intel_aero):
     path = tmp_path / "short.parquet"
     write_flight_log(path, vertical_flight(intel_aero, seed=0, seconds=1))
     with pytest.raises(InputError, match=r"too short.*two flights"):
-        split_flights(label_flights([path], intel_aero), 0.3, 0)
+        held_out_splits(label_flights([path], intel_aero), 4, 0)
 
 
 def test_hover_at_one_rotor_radius_is_one_zero_zero(flights, intel_aero):
@@ -124,5 +130,14 @@ def test_two_flights_of_one_name_and_unknown_inputs_are_refused(paths, flights, 
         label_flights([paths[0], paths[0]], intel_aero)
     with pytest.raises(InputError, match="expected 'level' or 'full'"):
         network_inputs("half", intel_aero)
-    with pytest.raises(InputError, match="validation share is 1"):
-        split_flights(flights, 1.0, 0)
+    with pytest.raises(InputError, match="folds is 1, expected 2"):
+        held_out_splits(flights, 1, 0)
+
+
+def test_every_third_label_is_a_third_of_them(flights):
+    whole, thin = samples(flights), samples(flights, 3)
+    assert abs(len(whole.flight) / 3 - len(thin.flight)) <= len(flights)
+    first = whole.flight == 0
+    np.testing.assert_array_equal(
+        thin.state.height[thin.flight == 0], whole.state.height[first][::3]
+    )

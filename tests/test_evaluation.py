@@ -2,7 +2,14 @@ import numpy as np
 import pytest
 
 from neural_lander.controller.residual import ZeroResidual
-from neural_lander.learning.evaluation import LOW_HEIGHT, mean_scores, scores
+from neural_lander.learning.evaluation import (
+    LOW_HEIGHT,
+    LOWEST,
+    intervals,
+    mean_scores,
+    scores,
+    summary,
+)
 from neural_lander.learning.labels import raw_labels
 
 from .vertical_flight import cushion, vertical_flight
@@ -80,3 +87,38 @@ def test_what_was_not_flown_is_not_scored(labels, intel_aero):
 def test_the_mean_leaves_out_flights_without_the_figure():
     mean = mean_scores([{"flight": "a", "x": 1.0, "y": None}, {"flight": "b", "x": 3.0, "y": 5.0}])
     assert mean == {"x": 2.0, "y": 5.0}
+
+
+def test_the_interval_over_flights_is_student_s():
+    """Of 0.1, 0.2, 0.3: mean 0.2, deviation 0.1, t(2) at 97.5 % is 4.303."""
+    flights = [
+        {"flight": str(x), "rmse_z_n": x, "r2_z": 1 - x, "samples": 9} for x in (0.1, 0.2, 0.3)
+    ]
+    found = intervals(flights)
+    assert found["rmse_z_n"] == [0.0, pytest.approx(0.2 + 4.3027 * 0.1 / 3**0.5, abs=1e-4)]
+    assert found["r2_z"] == [pytest.approx(0.8 - 0.2484, abs=1e-4), 1.0]  # nothing scores above 1
+    assert "samples" not in found
+    assert intervals(flights[:1])["r2_z"] is None
+
+
+def test_bands_of_height_share_the_rows_and_show_where_it_is_wrong(labels, intel_aero):
+    radius = intel_aero.rotors.radius
+
+    def wrong(state):
+        return 0.5 * ((state.height > 2 * radius) & (state.height < 4 * radius))
+
+    whole = summary([{"flight": "a", **scores(Cushion(wrong), labels, intel_aero)}])
+    assert sum(b["samples"] for b in whole["flights"][0]["bands"]) == len(labels)
+    edges = [(b["from_m"], b["to_m"]) for b in whole["bands"]]
+    assert [low for low, _ in edges[1:]] == [high for _, high in edges[:-1]]
+    errors = [b["rmse_z_5hz_n"] for b in whole["bands"]]
+    assert int(np.argmax(errors)) == 2
+    assert errors[2] > 0.3 > 5 * errors[4]
+
+
+def test_of_the_crazyflie_the_lowest_centimetres_are_not_scored(crazyflie):
+    log = vertical_flight(crazyflie, seed=2, seconds=20, lowest=0.0, force=lambda h, v, u: 0 * h)
+    raw = raw_labels(log, crazyflie)
+    above = raw.height > LOWEST["crazyflie"]
+    assert 0 < above.sum() < len(raw)
+    assert scores(ZeroResidual(), raw, crazyflie)["samples"] == len(raw.rows(above))

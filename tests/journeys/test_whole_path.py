@@ -118,6 +118,44 @@ def test_every_verb_gives_one_json_object_of_what_it_wrote(
         assert json.loads(out)
 
 
+def test_what_a_model_is_worth_is_said_of_flights_it_has_not_seen(
+    made: Path, tmp_path: Path, run: Run
+) -> None:
+    picture = tmp_path / "scores.png"
+    status, out, _ = run("inspect", made / "model", "--out", picture)
+    assert status == 0
+    assert picture.stat().st_size > 10_000
+    table = out[out.index("on the same unseen flights") :]
+    for name in ("network", "network without bound", "boosting", "exponential", "zero"):
+        assert re.search(rf"^{name} +-?[0-9.]+ +-?[0-9.]+ to ", table, re.MULTILINE), name
+
+    status, out, _ = run("evaluate", made / "model", made / "flights" / "flight-01.parquet", *AERO)
+    assert status == 0
+    assert "vertical force on flights," in out  # and not on unseen ones
+    assert re.search(r"learned from, so .* flatter the model: flight-01", out)
+    collect = ("collect", *AERO, "--flights", "1", "--duration", "8", "--seed", "9")
+    assert run(*collect, "--out", tmp_path / "new")[0] == 0
+    status, out, _ = run("evaluate", made / "model", tmp_path / "new", *AERO)
+    assert status == 0
+    assert "vertical force on unseen flights" in out
+    assert "flatter" not in out
+
+
+def test_the_sweep_is_a_table_and_a_picture_and_no_model(
+    made: Path, tmp_path: Path, run: Run
+) -> None:
+    train = ("train", made / "flights", *AERO, "--epochs", "2", "--sweep", "--out", tmp_path / "s")
+    status, out, _ = run(*train, "--json")
+    assert status == 0
+    sweep = json.loads(out)
+    assert [row["bound"] for row in sweep["bounds"]][-1] is None
+    assert {f.name for f in (tmp_path / "s").iterdir()} == {"sweep.json", "sweep.png", "sweep.pdf"}
+    status, out, _ = run("inspect", tmp_path / "s")
+    assert status == 0
+    assert re.search(r"^none +– ", out, re.MULTILINE)
+    assert "knee: " in out
+
+
 def test_a_certified_model_lands_softly_where_a_plain_controller_hangs(
     made: Path, tmp_path: Path, run: Run
 ) -> None:
