@@ -28,10 +28,14 @@ import numpy as np
 import numpy.typing as npt
 
 from neural_lander.controller.compiled import compiled
+from neural_lander.controller.errors import InputError
 from neural_lander.controller.inner_loop import InnerLoop
 from neural_lander.controller.rotation import Quaternion, Vector, body_z
 
 Array = npt.NDArray[np.float64]
+
+LATE = 1.01
+"""A step later than this many control periods is late; clocks are no better than a hundredth."""
 
 SAMPLES = 256
 """Rows of the tube that a record holds."""
@@ -95,6 +99,33 @@ class Limits:
     """Bound of |F_a - H(F_c)| as it is measured, noise included [N]."""
     unexplained: tuple[float, float, float]
     """Bound of the observer's force, noise included [N]."""
+
+    @staticmethod
+    def of(tube: dict[str, Any]) -> "Limits":
+        """Return the limits that a certificate's tube in three dimensions sets.
+
+        Raises:
+            InputError: the table lacks something.
+        """
+        try:
+            xyz, watch = tube["xyz"], tube["watch"]
+            x, y, z = watch["contract_n"]
+            a, b, c = watch["unexplained_n"]
+            return Limits(
+                step=float(tube["cell_s"]),
+                position=np.array([*xyz["p_m"], xyz["after_p_m"]], dtype=np.float64),
+                velocity=np.array([*xyz["v_m_s"], xyz["after_v_m_s"]], dtype=np.float64),
+                noise=(float(watch["noise_position_m"]), float(watch["noise_velocity_m_s"])),
+                tolerance=float(watch["tolerance_n"]),
+                longest_step=LATE * float(watch["longest_step_s"]),
+                tilt=float(watch["tilt_rad"]),
+                contract=(float(x), float(y), float(z)),
+                unexplained=(float(a), float(b), float(c)),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                f"the certificate's tube lacks {error}; run `neural-lander certify` again"
+            ) from error
 
     def tube_at(self, time: Array) -> Array:
         """Return the tube's half-widths of position (n, 3) [m] at times (n,) [s]."""

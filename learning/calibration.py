@@ -35,11 +35,11 @@ from scipy.spatial.transform import Rotation
 from scipy.stats import beta
 
 from neural_lander.controller.errors import InputError, Refused
-from neural_lander.controller.files import sha256_of_file
 from neural_lander.controller.flight_log import FlightLog, read_flight_log
 from neural_lander.controller.inner_loop import InnerLoop
 from neural_lander.controller.network import Network
 from neural_lander.controller.vehicle import Vehicle
+from neural_lander.learning.dataset import measured_digest
 from neural_lander.learning.labels import residual_labels
 
 Array = npt.NDArray[np.float64]
@@ -53,6 +53,7 @@ CONTRACT_CUTOFF = 10.0
 SHAPE_CONSTANT = (0.004, 0.004, 0.004)
 SHAPE_CHANGING = (0.010, 0.010, 0.010)
 SHAPE_CONTRACT = (0.008, 0.008, 0.008)
+SHAPE_CONTRACT_STEP = (0.0008, 0.0008, 0.0008)
 """Shapes w, per axis, as shares of weight: how the parts stood to each other in flights of the
 standard experiment. A wrong shape costs width, not truth."""
 
@@ -64,15 +65,20 @@ class Score:
     flight: str
     """Its file."""
     digest: str
-    """SHA-256 of the file."""
+    """SHA-256 of what was measured."""
     constant: Array
     changing: Array
     contract: Array
+    contract_step: Array
+    """How far c moves in a control period."""
 
     def joint(self, weight: float) -> float:
         """Return the greatest share of a shape."""
-        shapes = np.array([SHAPE_CONSTANT, SHAPE_CHANGING, SHAPE_CONTRACT]) * weight
-        found = np.abs(np.stack([self.constant, self.changing, self.contract]))
+        shapes = weight * np.array(
+            [SHAPE_CONSTANT, SHAPE_CHANGING, SHAPE_CONTRACT, SHAPE_CONTRACT_STEP]
+        )
+        parts = [self.constant, self.changing, self.contract, self.contract_step]
+        found = np.abs(np.stack(parts))
         return float((found / shapes).max())
 
 
@@ -86,6 +92,8 @@ class Calibration:
     """Of the part that changes [N]."""
     contract: tuple[float, float, float]
     """Of what the inner loop's contract leaves [N]."""
+    contract_step: tuple[float, float, float]
+    """Of how far that moves in a control period [N]."""
     alpha: float
     rank: int
     """k, of the flights in the order of their scores."""
@@ -103,6 +111,7 @@ class Calibration:
             "constant_n": list(self.constant),
             "changing_n": list(self.changing),
             "contract_n": list(self.contract),
+            "contract_step_n": list(self.contract_step),
             "alpha": self.alpha,
             "flights": len(self.scores),
             "rank": self.rank,
@@ -129,7 +138,7 @@ def calibrate(
         vehicle: what flew.
         network: the learned force.
         controller: name of the controller.
-        trained_on: SHA-256 of files that training or selection saw.
+        trained_on: digests of the flights that training or selection saw, as the bundle has them.
         alpha: probability that the next flight leaves a bound.
 
     Raises:
@@ -149,7 +158,8 @@ def calibrate(
     seen = set(trained_on)
     scores: list[Score] = []
     for path in paths:
-        digest = sha256_of_file(path)
+        log = read_flight_log(path)
+        digest = measured_digest(log)
         if digest in seen:
             why = "was trained on" if digest in trained_on else "is given twice"
             raise InputError(
@@ -157,7 +167,6 @@ def calibrate(
                 "each once"
             )
         seen.add(digest)
-        log = read_flight_log(path)
         _check(log, path, vehicle, network, controller)
         scores.append(_score(log, path, digest, vehicle, network))
     joint = sorted(score.joint(vehicle.weight) for score in scores)[rank - 1]
@@ -167,7 +176,8 @@ def calibrate(
         return x, y, z
 
     return Calibration(
-        bound(SHAPE_CONSTANT), bound(SHAPE_CHANGING), bound(SHAPE_CONTRACT), alpha, rank,
+        bound(SHAPE_CONSTANT), bound(SHAPE_CHANGING), bound(SHAPE_CONTRACT),
+        bound(SHAPE_CONTRACT_STEP), alpha, rank,
         tuple(scores),
     )  # fmt: skip
 
@@ -196,12 +206,12 @@ def _score(log: FlightLog, path: Path, digest: str, vehicle: Vehicle, network: N
     constant = np.median(error, axis=0)
     return Score(
         path.name, digest, constant, np.abs(error - constant).max(axis=0),
-        contract_error(log, vehicle),
+        *contract_error(log, vehicle),
     )  # fmt: skip
 
 
-def contract_error(log: FlightLog, vehicle: Vehicle) -> Array:
-    """Return the greatest |F_a - H(F_held)| (3,) of a flight until first contact [N].
+def contract_error(log: FlightLog, vehicle: Vehicle) -> tuple[Array, Array]:
+    """Return the greatest |F_a - H(F_held)| (3,) until first contact, and its change in a period [N].
 
     Raises:
         InputError: the log's rate is not that of the control loop.
@@ -221,7 +231,8 @@ def contract_error(log: FlightLog, vehicle: Vehicle) -> Array:
     before = np.array([0.0, 0.0, vehicle.weight])
     wrong = real - followed(log["force_command"][rows], before, InnerLoop.of(vehicle), period)
     sections = butter(2, CONTRACT_CUTOFF, fs=1 / period, output="sos")
-    return np.asarray(np.abs(sosfiltfilt(sections, wrong, axis=0)).max(axis=0))
+    left = sosfiltfilt(sections, wrong, axis=0)
+    return np.abs(left).max(axis=0), np.abs(np.diff(left, axis=0)).max(axis=0)
 
 
 def followed(command: Array, before: Array, inner: InnerLoop, period: float) -> Array:

@@ -41,11 +41,15 @@ from neural_lander.controller.network import SOURCES, Network, load_network
 from neural_lander.controller.setpoint import Plan
 from neural_lander.controller.spatial_decision import decide_in_space, passes_in_space
 from neural_lander.controller.spatial_model import ForceSlopes, SpatialLoop
+from neural_lander.controller.spatial_tube import SpatialErrors, SpatialStart
 from neural_lander.controller.tube import ErrorBounds, Start
 from neural_lander.controller.vehicle import Vehicle
+from neural_lander.learning.calibration import CONTRACT_CUTOFF, CUTOFF, Calibration
 from neural_lander.learning.level_force import LevelForce
 from neural_lander.learning.restricted_force import RestrictedForce
 from neural_lander.learning.slopes import UNITS, Box, Interval, layer_norm_bound, slope_intervals
+from neural_lander.learning.space_report import space_table
+from neural_lander.learning.spatial_proof import SpatialProof, prove_space
 from neural_lander.learning.tube_proof import prove_tube
 from neural_lander.learning.tube_report import tube_channels, tube_remedies, tube_table
 
@@ -65,6 +69,7 @@ def certify(
     plan: Plan | None = None,
     errors: ErrorBounds | None = None,
     start: Start | None = None,
+    calibration: Calibration | None = None,
 ) -> tuple[Certificate, Path]:
     """Decide on a model bundle in the vertical loop of ``vehicle`` and write the certificate.
 
@@ -80,6 +85,7 @@ def certify(
         plan: prove a tube along this plan; None: decide for every reference, without a tube.
         errors: bounds of the learned force's error, for the tube; None: the model's estimate.
         start: of the flight along the plan; None: at rest on it, with thrust equal to weight.
+        calibration: bounds from flights of this loop: the tube is then in three dimensions.
 
     Raises:
         InputError: a controller without a learned force, a bundle that cannot be read, whose
@@ -99,11 +105,13 @@ def certify(
 
     bound = binding(network, vehicle, controller, plan)
     path = out or certificate_path(model, bound)
-    if plan is not None and errors is None:
+    if plan is None and calibration is not None:
+        raise InputError("calibration flights are for a tube; say along which --reference it is")
+    if plan is not None and errors is None and calibration is None:
         errors = _estimate(info, where)
     if start is None:
         start = Start(thrust=None)
-    question = _question(bound, info, errors, start)
+    question = _question(bound, info, errors, start, calibration)
     answered = _answered(path, question)
     if answered is not None:
         report(1.0, f"{answered.verdict}, as before")
@@ -121,7 +129,14 @@ def certify(
     every_reference = certified
     tube: dict[str, Any] | None = None
     helps: tuple[dict[str, Any], ...] = ()
-    if plan is not None:
+    if plan is not None and calibration is not None:
+        space_loop = SpatialLoop.of(vehicle, controller)
+        inside = _in_space(plan, network, space_loop, calibration, start, report)
+        conditions, certified = inside.conditions, inside.certified
+        tube = space_table(inside, plan, space_loop)
+        channels = tube.get("shares", {})
+        tube["every_reference"] = every_reference
+    elif plan is not None:
         assert errors is not None
         force = LevelForce.of(network)
         proof = prove_tube(
@@ -158,9 +173,11 @@ def certify(
             "command_noise_n": loop.command_noise(vertical) if vertical.thrust[0] > -1 else None,
         },
         tube=tube,
-        error_bounds=None if errors is None else _error_bounds(errors),
+        error_bounds=_bounds(errors, calibration),
         reported=_paper(network, vehicle, info),
-        assumptions=_assumptions(loop, vehicle, tube, errors),
+        assumptions=_assumptions(loop, vehicle, tube, errors)
+        if calibration is None or tube is None
+        else _assumptions_in_space(loop, vehicle, tube, calibration),
         monitor=_monitor(loop, vehicle, tube),
         binding=bound,
         remedies=helps,
@@ -178,14 +195,49 @@ def _everywhere(network: Network, box: Box) -> ForceSlopes:
     return ForceSlopes(np.minimum(found.lower, 0.0), np.maximum(found.upper, 0.0))
 
 
+def _in_space(
+    plan: Plan,
+    network: Network,
+    loop: SpatialLoop,
+    calibration: Calibration,
+    start: Start,
+    report: Progress,
+) -> SpatialProof:
+    """Prove the tube in three dimensions with the bounds of the calibration."""
+    errors = SpatialErrors(
+        calibration.changing,
+        calibration.constant,
+        calibration.contract,
+        source=f"{len(calibration.scores)} calibration flights, alpha {calibration.alpha:g}",
+        contract_step=calibration.contract_step,
+    )
+    begin = SpatialStart((start.height,) * 3, (start.speed,) * 3, None)
+    force = RestrictedForce.of(network)
+    return prove_space(
+        plan, force, loop, errors, begin,
+        progress=lambda share, text: report(0.2 + 0.75 * share, text),
+    )  # fmt: skip
+
+
+def _bounds(errors: ErrorBounds | None, calibration: Calibration | None) -> dict[str, Any] | None:
+    if calibration is not None:
+        return calibration.as_dict()
+    return None if errors is None else _error_bounds(errors)
+
+
 def _question(
-    bound: dict[str, Any], info: dict[str, Any], errors: ErrorBounds | None, start: Start
+    bound: dict[str, Any],
+    info: dict[str, Any],
+    errors: ErrorBounds | None,
+    start: Start,
+    calibration: Calibration | None,
 ) -> str:
     """Return the digest of everything that the answer depends on."""
     rooms = Path(__file__).parent, Path(__file__).parent.parent / "controller"
     prover = [sha256_of_file(file) for room in rooms for file in sorted(room.glob("*.py"))]
     given = None if errors is None else asdict(errors)
     text = {"binding": bound, "model": info, "errors": given, "start": asdict(start)}
+    text["calibration"] = None if calibration is None else calibration.as_dict()
     return sha256_of({**text, "prover": prover})
 
 
@@ -351,8 +403,50 @@ def _assumptions(
     return tuple(lines)
 
 
+def _assumptions_in_space(
+    loop: VerticalLoop, vehicle: Vehicle, tube: dict[str, Any], calibration: Calibration
+) -> tuple[str, ...]:
+    """Return what the proof in three dimensions takes for granted."""
+    start = tube["start"]
+
+    def triple(values: tuple[float, float, float]) -> str:
+        return "/".join(f"{value:.3g}" for value in values)
+
+    lines = [
+        f"the next flight is like the {len(calibration.scores)} calibration flights; its bounds "
+        f"then hold with probability {1 - calibration.alpha:g} (k = {calibration.rank}); forces were "
+        f"measured behind {CUTOFF:g} Hz, the inner loop behind {CONTRACT_CUTOFF:g} Hz, and what is "
+        "faster was not seen",
+        f"learned force off by at most {triple(calibration.constant)} N that stays the same and "
+        f"{triple(calibration.changing)} N that may change (x/y/z)",
+        "the real thrust vector follows the commanded one as its attitude loop and motor lag say, "
+        f"within {triple(calibration.contract)} N (x/y/z)",
+        f"the flight follows the plan {tube['plan']!r} and starts within "
+        f"{triple(tuple(start['position']))} m and {triple(tuple(start['velocity']))} m/s of it, "
+        "upright and at weight; until first contact",
+        f"control every {loop.period:g} s, applied at most {loop.latency:g} s after the measurement",
+        f"the estimate is off by at most {loop.noise_position:g} m, {loop.noise_velocity:g} m/s "
+        f"and {vehicle.noise.attitude:g} rad; it does not lag",
+        "free flight over a level surface at rest: no contact, and height changes with z alone; "
+        "the heading stays the same",
+    ]
+    if loop.observer:
+        lines.append(
+            "the observer's rotor speeds and velocities are of the same moment, at most "
+            f"{loop.period:g} s old, and its thrust is off by at most {loop.noise_thrust:.2%}"
+        )
+    return tuple(lines)
+
+
 def _monitor(loop: VerticalLoop, vehicle: Vehicle, tube: dict[str, Any] | None) -> tuple[str, ...]:
     lines = [] if tube is None else ["the estimate inside tube and noise, and inside its box"]
+    if tube is not None and "watch" in tube:
+        watch = tube["watch"]
+        x, y, z = watch["contract_n"]
+        lines += [
+            f"tilt at most {math.degrees(watch['tilt_rad']):.1f} degrees",
+            f"real against commanded force within {x:.2g}/{y:.2g}/{z:.2g} N, noise included",
+        ]
     lines += [
         f"residual of the thrust solver at most {loop.tolerance:.2g} N",
         f"control period + latency at most {loop.period + loop.latency:g} s",

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from neural_lander.controller.errors import Refused
+from neural_lander.controller.errors import InputError, Refused
 from neural_lander.controller.files import require_file, require_folder
 from neural_lander.scripts import exit_status, verbs_flights, verbs_landing, verbs_vehicle
 from neural_lander.scripts.cli_flight import (
@@ -241,6 +241,17 @@ def certify(
             metavar="N",
         ),
     ] = 0.0,
+    calibration: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Flights of this loop (`collect --controller`), or a folder of them: bounds the "
+            "errors, for a tube in three dimensions. Along the s-curve, if --reference says nothing.",
+            metavar="FLIGHTS",
+        ),
+    ] = None,
+    alpha: Annotated[
+        float, typer.Option(help="Probability that a flight leaves those bounds.", metavar="P")
+    ] = 0.1,
     as_json: Json = False,
 ) -> None:
     """Decide whether a model may fly.
@@ -251,21 +262,21 @@ def certify(
     from neural_lander.controller.certificate import why_refused
     from neural_lander.controller.vehicle import load_vehicle
     from neural_lander.learning.certify import certify as run_certify
-    from neural_lander.scripts.cli_certify import tube_options
+    from neural_lander.scripts.cli_certify import calibration_of, tube_options
     from neural_lander.scripts.cli_inspect import show_certificate
 
     with report(as_json) as tell:
         known = load_vehicle(vehicle)
         if out is not None:
             require_file(out)
+        if calibration and epsilon is not None:
+            raise InputError("--calibration measures what --epsilon would say; give one of them")
+        along = reference or ("s-curve" if calibration else None)
+        options = tube_options(along, scenario, epsilon, epsilon_constant)
         with progress_bar("certify") as progress:
+            bounds = calibration_of(calibration or [], alpha, model, known, controller)
             certificate, path = run_certify(
-                model,
-                known,
-                controller,
-                out,
-                progress,
-                **tube_options(reference, scenario, epsilon, epsilon_constant),
+                model, known, controller, out, progress, calibration=bounds, **options
             )
         tell.result = certificate.as_dict()
         show_certificate(tell.result, tell)

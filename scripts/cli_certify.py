@@ -1,6 +1,35 @@
 """From the options of ``certify`` to the plan, the start and the error bounds of a tube."""
 
-from typing import Any
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from neural_lander.controller.vehicle import Vehicle
+    from neural_lander.learning.calibration import Calibration
+
+
+def calibration_of(
+    flights: Sequence[Path], alpha: float, model: Path, vehicle: "Vehicle", controller: str
+) -> "Calibration | None":
+    """Return the bounds from calibration flights; None where there are none.
+
+    Raises:
+        InputError: flights that cannot be used, or that training saw.
+        Refused: too few flights.
+    """
+    if not flights:
+        return None
+    from neural_lander.controller.files import read_json
+    from neural_lander.controller.flight_log import flight_paths
+    from neural_lander.controller.network import load_network
+    from neural_lander.learning.calibration import calibrate
+
+    network = load_network(model, vehicle)
+    where = model / "model.json" if model.is_dir() else model.with_suffix(".json")
+    logs = read_json(where).get("training_logs")
+    seen = list(logs.values()) if isinstance(logs, dict) else []
+    return calibrate(flight_paths(flights), vehicle, network, controller, seen, alpha)
 
 
 def tube_options(

@@ -74,17 +74,21 @@ def flight_of(options: FlightOptions, controller: str) -> "Flight":
     if not is_learned(controller):
         return flight
     from neural_lander.controller.certificate import require_certificate
+    from neural_lander.controller.monitor import Limits
     from neural_lander.controller.network import load_network
 
     if options.model is None:
         raise InputError(f"controller '{controller}' needs a model; give --model MODEL")
     network = load_network(options.model, vehicle)
-    if not options.uncertified:
-        require_certificate(
-            options.model, network, vehicle, controller, options.certificate, options.vehicle,
-            flight.plan,
-        )  # fmt: skip
-    return replace(flight, network=network, certified=not options.uncertified)
+    if options.uncertified:
+        return replace(flight, network=network, certified=False)
+    certificate = require_certificate(
+        options.model, network, vehicle, controller, options.certificate, options.vehicle,
+        flight.plan,
+    )  # fmt: skip
+    tube = certificate.tube
+    limits = Limits.of(tube) if tube is not None and "watch" in tube else None
+    return replace(flight, network=network, certified=True, limits=limits)
 
 
 def compare_over_seeds(

@@ -111,7 +111,7 @@ def fly(flight: Flight, seed: int) -> Landing:
     )  # fmt: skip
     wall = time.perf_counter() - begun
     log = flight_log(rows, flight, seed, scenario=scenario.name, reference=flight.reference)
-    summary = summarise(log, outcome, plan, flight.vehicle)
+    summary = summarise(log, outcome, plan, flight.vehicle, flight.limits)
     summary |= {"real_time_factor": round(len(rows) * vehicle.timing.period / wall, 1)}
     return Landing(log, summary)
 

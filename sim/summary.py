@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neural_lander.controller.flight_log import FlightLog
+from neural_lander.controller.monitor import EVENTS, Limits
 from neural_lander.controller.setpoint import Plan
 from neural_lander.controller.vehicle import Vehicle
 
@@ -38,8 +39,13 @@ class Outcome:
     """Why it counts as a crash, or nothing."""
 
 
-def summarise(log: FlightLog, outcome: Outcome, plan: Plan, vehicle: Vehicle) -> dict[str, Any]:
-    """Return the figures of one landing, in SI, by the names of the design."""
+def summarise(
+    log: FlightLog, outcome: Outcome, plan: Plan, vehicle: Vehicle, limits: Limits | None = None
+) -> dict[str, Any]:
+    """Return the figures of one landing, in SI, by the names of the design.
+
+    ``limits`` are those of the certificate it flew with; none: no tube, no monitor.
+    """
     t, height = log["time"], log["truth_height"]
     velocity, position = log["truth_velocity"], log["truth_position"]
     speed = np.linalg.norm(velocity, axis=-1)
@@ -94,9 +100,30 @@ def summarise(log: FlightLog, outcome: Outcome, plan: Plan, vehicle: Vehicle) ->
         "tilt_max_rad": float(tilt.max()),
         "saturated_share": float(at_limit[before_cut].any(axis=-1).mean()),
         "solver_failures": int((log["solver_ok"][before_cut] == 0).sum()),
-        "tube_xyz_m": None,
-        "tube_violations": None,
-        "monitor_events": None,
+        **_tube(log, until, limits),
+    }
+
+
+def _tube(log: FlightLog, until: int, limits: Limits | None) -> dict[str, Any]:
+    """Return how the true flight stood to its tube until first contact, and what the monitor said."""
+    figures: dict[str, Any] = {
+        "tube_xyz_m": None, "tube_violations": None, "tube_used_xyz": None,
+        "monitor_events": None, "monitor_event": None, "monitor_event_s": None,
+    }  # fmt: skip
+    if limits is None:
+        return figures
+    rows = slice(0, until)
+    off = np.abs(log["truth_position"][rows] - log["setpoint_position"][rows])
+    tube = limits.tube_at(log["time"][rows])
+    event = log["monitor"]
+    at = int(np.argmax(event > 0)) if (event > 0).any() else None
+    return figures | {
+        "tube_xyz_m": [float(x) for x in limits.position.max(axis=0)],
+        "tube_violations": int((off > tube).any(axis=1).sum()),
+        "tube_used_xyz": [float(x) for x in (off / tube).max(axis=0)],
+        "monitor_events": int(at is not None),
+        "monitor_event": None if at is None else EVENTS[int(event[at])],
+        "monitor_event_s": None if at is None else float(log["time"][at]),
     }
 
 
