@@ -86,7 +86,9 @@ def walk(
                 known_bend[m, b], reference[i, b], x_known[b], sizes[b], known[b],
             )  # fmt: skip
             n_x, rows = sizes[b, 0], sizes[b, 4]
-            for k in range(n_x):  # a jump inside this cell: at once, and as a state from the next on
+            for k in range(
+                n_x
+            ):  # a jump inside this cell: at once, and as a state from the next on
                 jumped[b, k] = 0.0
                 for j in range(n_x):
                     jumped[b, k] += grow[m, b, k, j] * inject[i, b, j]

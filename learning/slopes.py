@@ -260,7 +260,9 @@ def tangents_at(layers: Layers, u: Array) -> Array:
     weight, bias = layers[0]
     batch, n = u.shape[:-1], weight.shape[1]
     y = u.reshape(-1, n) @ weight.T + bias
-    tangent = np.broadcast_to(weight.T, (len(y), n, len(weight)))  # of each input, (points, n, width)
+    tangent = np.broadcast_to(
+        weight.T, (len(y), n, len(weight))
+    )  # of each input, (points, n, width)
     for weight, bias in layers[1:]:
         gate = y > 0
         y = np.where(gate, y, 0) @ weight.T + bias

@@ -32,7 +32,7 @@ from neural_lander.controller.errors import InputError
 from neural_lander.controller.loop_model import Interval
 from neural_lander.controller.reference_cells import reference_cells
 from neural_lander.controller.setpoint import Plan
-from neural_lander.controller.spatial_model import AXES, Z, ForceSlopes, SpatialLoop
+from neural_lander.controller.spatial_model import AXES, ForceSlopes, SpatialLoop, Z
 from neural_lander.controller.spatial_tube import (
     AxisBounds,
     AxisCells,
@@ -62,6 +62,9 @@ FIRST_RADII = (0.1, 0.1)
 
 STEEPEST = 1.3
 """No cone is wider [rad]."""
+
+PATIENCE = 4
+"""Rounds after which boxes that need a wider cone are given up."""
 
 
 class SpatialForce(Protocol):
@@ -211,6 +214,8 @@ def prove_space(
         if needed is None:
             return proof
         held = [bool((n.values() < r.values()).all()) for n, r in zip(needed, radii, strict=True)]
+        if max(n.tilt for n in needed) > STEEPEST and k >= PATIENCE:
+            return proof  # the wider the cone, the wider the tube: this ends nowhere
         if all(held):
             break  # H4 holds; if something else fails, larger boxes cannot help
         radii = [r.larger(n, GROWTH) for n, r in zip(needed, radii, strict=True)]
@@ -415,13 +420,20 @@ class _Round:
         sideways = self.force.sideways(box.height, box.vertical_speed, box.thrust)
         off[:Z] += loop.mass * np.array(acceleration[:Z]) + sideways
         lean = _longer(off[:Z], box.thrust[0] * math.cos(box.tilt))
-        off[Z] += size[Z, 0] * start.position[Z] + size[Z, 1] * start.velocity[Z] + size[Z, 2] * lean
+        off[Z] += (
+            size[Z, 0] * start.position[Z] + size[Z, 1] * start.velocity[Z] + size[Z, 2] * lean
+        )
         off[Z] /= 1 + segment.slopes.at(2)[0]
         off[Z] += max(abs(weight - span[0]), abs(weight - span[1]))
         return replace(start, force=(float(off[0]), float(off[1]), float(off[2])))
 
     def _reach(
-        self, tube: SpatialTube, segment: SpatialSegment, box: SpatialBox, span: Interval, last: bool
+        self,
+        tube: SpatialTube,
+        segment: SpatialSegment,
+        box: SpatialBox,
+        span: Interval,
+        last: bool,
     ) -> tuple[Radii, SpatialBox, Array]:
         """Return the radii that the tube needs, the box with what is reached, and |d^| (3,)."""
         loop, slopes, size = self.loop, segment.slopes, segment.slopes.magnitude

@@ -115,7 +115,9 @@ def transposed(loop, model):
     for row, (axis, channel) in enumerate(channels):
         for column, (other, signal) in enumerate(seen):
             if (axis, signal) in seen:
-                S[row, column] = model.S[channels.index((other, channel)), seen.index((axis, signal))]
+                S[row, column] = model.S[
+                    channels.index((other, channel)), seen.index((axis, signal))
+                ]
     return CoupledModel(model.blocks, S, model.looks_back)
 
 
@@ -129,7 +131,9 @@ def wrong_tube(proof, loop, errors, mistake):
         half = tuple(x / 2 for x in errors.changing)
         return tube_again(proof, loop, replace(errors, changing=half))
     if mistake == "constant error halved":
-        return tube_again(proof, loop, replace(errors, constant=tuple(x / 2 for x in errors.constant)))
+        return tube_again(
+            proof, loop, replace(errors, constant=tuple(x / 2 for x in errors.constant))
+        )
     if mistake == "cone closed":
         return tube_again(proof, loop, errors, tilt=lambda t: 0.0)
     if mistake == "slope widths dropped":

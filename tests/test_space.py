@@ -257,7 +257,9 @@ def test_noise_of_the_command_stays_in_its_bound_and_comes_near_it():
 def test_the_vertical_theorem_is_the_special_case():
     """The same loop upright, sideways quiet: the vertical tube within a few percent."""
     learned = force(1.0, sideways=0.0)
-    plan = plan_through(np.array([0.0, 0.3, 2.3]), np.array([[0, 0, 0.7], [0, 0, 0.7], [0, 0, 0.12]]))
+    plan = plan_through(
+        np.array([0.0, 0.3, 2.3]), np.array([[0, 0, 0.7], [0, 0, 0.7], [0, 0, 0.12]])
+    )
     for observer in (0.0, 3.0):
         loop = replace(
             LOOP, noise_position=(0.0, 0.0, 0.002), noise_velocity=(0.0, 0.0, 0.01),
