@@ -173,7 +173,8 @@ def bounds_along(
 
 def _channel_places(blocks: Sequence[Block]) -> list[int]:
     """Return where the channels stand among all unknown inputs."""
-    places, at = [], 0
+    places: list[int] = []
+    at = 0
     for block in blocks:
         places += range(at, at + block.channels)
         at += block.B.shape[1]

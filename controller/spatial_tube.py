@@ -9,6 +9,7 @@ is; a jump of the wanted acceleration moves F0 by (I - beta) m times the jump.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -52,7 +53,7 @@ class SpatialErrors:
         """(3,) Bound of c's change from one sample of the observer to the next [N]."""
         if self.contract_step is None:
             return 2 * np.array(self.contract)
-        return np.minimum(self.contract_step, 2 * np.array(self.contract))
+        return np.asarray(np.minimum(self.contract_step, 2 * np.array(self.contract)))
 
 
 @dataclass(frozen=True)
@@ -170,7 +171,7 @@ class SpatialTube:
 
         def greatest(name: str) -> Array:
             part = getattr(self.bounds, name)[segment.first : segment.end].max(axis=0)
-            return np.maximum(part, getattr(self.after, name)) if last else part
+            return np.asarray(np.maximum(part, getattr(self.after, name)) if last else part)
 
         return AxisBounds(*(greatest(name) for name in AxisBounds.__dataclass_fields__))
 
@@ -229,7 +230,7 @@ def tube_in_space(
     abscissa = np.array([np.linalg.eigvals(b.A).real.max() for b in models[-1].blocks])
     return SpatialTube(
         cell,
-        np.arange(n) * cell,
+        np.arange(n, dtype=np.float64) * cell,
         _axis_bounds(found.rows, seen, found.amplitude[:, hold]),
         _axis_bounds(found.rows_after, seen, found.amplitude_after[hold]),
         found.small_gain,
@@ -291,7 +292,7 @@ def _outside(
     columns = []
     for j, axis in enumerate(AXES):
         radius = cells[j].radius
-        bound = {
+        bound: dict[str, Any] = {
             "hold and latency": noise[:, j],
             "observer's sampling": measured[:, j],
             "force error": errors.changing[j],

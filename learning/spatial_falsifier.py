@@ -172,11 +172,12 @@ def falsify_in_space(
             np.maximum(worst, np.abs(flown[:, :9]), out=worst)
             if sign * flown[k, column] > top:
                 top, inputs = sign * float(flown[k, column]), tried
-    return WorstInSpace(world.loop.period * np.arange(world.steps), worst, flights)
+    time = world.loop.period * np.arange(world.steps, dtype=np.float64)
+    return WorstInSpace(time, worst, flights)
 
 
 def _flipped(inputs: Inputs, k: int, rng: np.random.Generator) -> Inputs:
-    """Return inputs with some stretch of some of them turned round, and perhaps a latency that jitters."""
+    """Return inputs with stretches of some turned round, and perhaps a latency that jitters."""
     error, contract, noise = inputs.error.copy(), inputs.contract.copy(), inputs.noise.copy()
     latency = inputs.latency
     steps = len(latency)
@@ -234,9 +235,9 @@ class _Flight:
         begin = np.full(9, np.nan) if start is None else start
         _simulate(
             self.net, self.reference, self.numbers, self.gains, self.step, self.push, self.look,
-            self.still, inputs.latency, inputs.error + inputs.steady, inputs.contract, inputs.noise, begin, errors,
-            self.plant, self.heading, self.newest, self.at_command, self.at_observer, self.at_ideal,
-            self.measured,
+            self.still, inputs.latency, inputs.error + inputs.steady, inputs.contract, inputs.noise,
+            begin, errors, self.plant, self.heading, self.newest, self.at_command, self.at_observer,
+            self.at_ideal, self.measured,
         )  # fmt: skip
         return errors
 

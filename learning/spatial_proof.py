@@ -63,6 +63,9 @@ FIRST_RADII = (0.1, 0.1)
 STEEPEST = 1.3
 """No cone is wider [rad]."""
 
+PATIENCE = 4
+"""Rounds after which boxes that need a wider cone are given up."""
+
 
 class SpatialForce(Protocol):
     """A learned force in R^3 of height, vertical speed and thrust, its slopes included."""
@@ -211,6 +214,8 @@ def prove_space(
         if needed is None:
             return proof
         held = [bool((n.values() < r.values()).all()) for n, r in zip(needed, radii, strict=True)]
+        if max(n.tilt for n in needed) > STEEPEST and k >= PATIENCE:
+            return proof  # the wider the cone, the wider the tube: this ends nowhere
         if all(held):
             break  # H4 holds; if something else fails, larger boxes cannot help
         radii = [r.larger(n, GROWTH) for n, r in zip(needed, radii, strict=True)]

@@ -1,6 +1,6 @@
-"""Tables that judge the vertical proof: how tight, how fast, what it refuses, what catches it.
+"""Tables that judge the proofs: how tight, how fast, what it refuses, what catches it.
 
-    python scripts/certificate_tables.py [--only slopes,tube,observer,mistakes,scale]
+    python scripts/certificate_tables.py [--only slopes,tube,observer,mistakes,scale,space,vehicles]
 
 Needs the authors' published network: NEURAL_LANDER_DATA names the folder that has it in nets/. All
 randomness is seeded; times are of the processor. The aims stand beside the figures, and a figure that
@@ -34,6 +34,7 @@ from neural_lander.learning.level_force import LevelForce
 from neural_lander.learning.norm_bound import norm_bound
 from neural_lander.learning.slopes import Layers, tangents_at
 from neural_lander.learning.tube_proof import TubeProof, prove_tube
+from neural_lander.scripts.space_tables import space_table, vehicle_table
 
 Array = npt.NDArray[np.float64]
 
@@ -46,7 +47,9 @@ TARGETS = (0.002, 0.006, 0.02, 0.1, 0.3, 0.8, 1.3, 1.5, 1.7, 2.1, 2.5, 3.0, 3.3,
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the tables asked for."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--only", default="slopes,tube,observer,mistakes,scale", metavar="T1,T2")
+    parser.add_argument(
+        "--only", default="slopes,tube,observer,mistakes,scale,space,vehicles", metavar="T1,T2"
+    )
     wanted = parser.parse_args(arguments).only.split(",")
     tables: dict[str, Callable[[], Iterator[str]]] = {
         "slopes": slope_table,
@@ -54,6 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "observer": observer_table,
         "mistakes": mistake_table,
         "scale": scale_table,
+        "space": lambda: space_table(descent()),
+        "vehicles": vehicle_table,
     }
     for name in wanted:
         if name not in tables:

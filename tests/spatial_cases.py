@@ -71,10 +71,10 @@ def linear_in_thrust(slope, height_slope=3.0):
 LANDING = between(0.3, 2.3, [0.1, -0.06, 0.7], [0.0, 0.0, 0.12])
 """Down from 0.7 to 0.12 m and sideways as far as 0.1 m."""
 
-LATER = between(4.0, 6.0, [0.0, 0.0, 0.7], [0.0, 0.0, 0.12])
+LATER = between(7.0, 9.0, [0.0, 0.0, 0.7], [0.0, 0.0, 0.12])
 """Hovers for longer than a slow observer needs, then goes down."""
 
-TRANSFER = between(0.3, 1.4, [0.35, 0.3, 0.8], [0.0, 0.0, 0.8])
+TRANSFER = between(0.3, 1.4, [0.28, 0.22, 0.8], [0.0, 0.0, 0.8])
 """Fast sideways, at one height."""
 
 CASES = {
@@ -93,7 +93,7 @@ CASES = {
         replace(QUIET, observer=6.0, noise_velocity=(0.01,) * 3), NO_ERRORS, force(), LANDING
     ),
     "observer, changing error": (
-        replace(QUIET, observer=1.0), SpatialErrors((0.1,) * 3), force(), LATER
+        replace(QUIET, observer=0.6), SpatialErrors((0.1,) * 3), linear_in_thrust(0.0), LATER
     ),
 }  # fmt: skip
 """Loop, error bounds, force, plan."""
