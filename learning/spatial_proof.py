@@ -374,8 +374,8 @@ class _Round:
         if self.effort == THOROUGH:
             whole = self.force.slopes(height, speed, everywhere, 0.2, 200).magnitude[:, 2]
             found.append(
-                _condition("H1", "z", name, "|a_T| < 1 for every thrust the rotors have",
-                           float(np.linalg.norm(whole)), 1.0)
+                _condition("H1", "z", name, "1 - max|a_T| > 0 for every thrust the rotors have",
+                           1 - float(np.linalg.norm(whole)), 0.0, above=True)
             )  # fmt: skip
         box = SpatialBox(
             name, first * self.cells[Z].cell, end * self.cells[Z].cell, height, speed, thrust,
@@ -566,6 +566,7 @@ def _condition(
     above: bool = False,
 ) -> Condition:  # fmt: skip
     """Return lhs < rhs, or with ``above`` lhs > rhs."""
-    margin = None if lhs is None else (lhs - rhs if above else rhs - lhs)
+    left, right = None if lhs is None else float(lhs), float(rhs)
+    margin = None if left is None else (left - right if above else right - left)
     holds = margin is not None and margin > 0
-    return Condition(name, axis, where, statement, lhs, rhs, margin, holds)
+    return Condition(name, axis, where, statement, left, right, margin, holds)

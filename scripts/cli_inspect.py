@@ -341,12 +341,7 @@ def show_certificate(certificate: dict[str, Any], out: Report) -> None:
     )  # fmt: skip
     tube = certificate["tube"]
     if tube is not None and "p_max_m" in tube:
-        bounds = certificate["error_bounds"]
-        out.line(
-            f"tube along '{tube['plan']}': height within {100 * tube['p_max_m']:.2f} cm, at rest "
-            f"after it {100 * tube['after']['p_m']:.2f} cm, with the learned force off by at most "
-            f"{bounds['constant_n']:.3g} N constant + {bounds['changing_n']:.3g} N ({bounds['source']})"
-        )
+        out.line(_tube_in_words(tube, certificate["error_bounds"]))
         parts = sorted(tube["shares"].items(), key=lambda item: -item[1])[:5]
         out.line("made of " + ", ".join(f"{name} {share:.0%}" for name, share in parts))
     out.table(
@@ -356,6 +351,27 @@ def show_certificate(certificate: dict[str, Any], out: Report) -> None:
             (r["name"], r["statement"], r["lhs"], r["rhs"], r["holds"])
             for r in certificate["reported"]
         ],
+    )
+
+
+def _tube_in_words(tube: dict[str, Any], bounds: dict[str, Any]) -> str:
+    """Return how wide the tube is, and for what errors."""
+    if "xyz" not in tube:
+        return (
+            f"tube along '{tube['plan']}': height within {100 * tube['p_max_m']:.2f} cm, at rest "
+            f"after it {100 * tube['after']['p_m']:.2f} cm, with the learned force off by at most "
+            f"{bounds['constant_n']:.3g} N constant + {bounds['changing_n']:.3g} N ({bounds['source']})"
+        )
+
+    def triple(values: Sequence[float], scale: float = 1.0) -> str:
+        return "/".join(f"{scale * value:.3g}" for value in values)
+
+    return (
+        f"tube along '{tube['plan']}', x/y/z: within {triple(tube['xyz']['p_max_m'], 100)} cm, at rest "
+        f"after it {triple(tube['xyz']['after_p_m'], 100)} cm, with the learned force off by at most "
+        f"{triple(bounds['constant_n'])} N constant + {triple(bounds['changing_n'])} N, and the real "
+        f"force by {triple(bounds['contract_n'])} N from what the inner loop promises "
+        f"({bounds['source']}, each with probability {1 - bounds['alpha']:g}, k = {bounds['rank']})"
     )
 
 
