@@ -62,7 +62,10 @@ def collect(
     uncertified: Uncertified = False,
     as_json: Json = False,
 ) -> None:
-    """Fly simulated flights to learn from, or landings to calibrate a certificate with."""
+    """Fly simulated flights to learn from.
+
+    With --controller they are landings flown by it, to calibrate a certificate with.
+    """
     from neural_lander.controller.flight_log import read_flight_log
     from neural_lander.controller.vehicle import load_vehicle
     from neural_lander.sim.calibration_flights import collect_landings

@@ -303,7 +303,7 @@ def test_the_gains_are_those_of_the_vehicle(intel_aero):
     assert loop.k_p == pytest.approx(m * bandwidth * position)
     assert loop.k_v == pytest.approx(m * (bandwidth + position))
     assert loop.lag == pytest.approx((0.035, 0.045))
-    assert loop.observer == intel_aero.gains.observer
+    assert loop.observer == intel_aero.gains.observer_beside
     assert VerticalLoop.of(intel_aero, "learned").observer == 0
 
 
