@@ -176,6 +176,7 @@ def controller_record(
     damping = np.array([gains.damping, gains.damping, 1.0])
     c["attitude_stiffness"], c["attitude_damping"] = bandwidth**2, 2 * damping * bandwidth
     c["observer_rate"] = gains.observer_of(controller)
+    c["observer_alone"] = gains.observer
     c["observer_limit"] = gains.observer_limit * vehicle.weight
     c["textbook_radius"] = gains.textbook_radius
     c["residual"] = {"textbook": TEXTBOOK, "learned": NETWORK, "oracle": ORACLE}.get(kind, NONE)
@@ -365,7 +366,7 @@ def under_watch(c: Any, t: float, measured: Measurement, wanted: Vector) -> Vect
     if event == QUIET:
         return wanted
     phi = (c.learned_force[0], c.learned_force[1], c.learned_force[2])
-    take_over(c, t, event)
+    take_over(c, t, event, measured[2])
     c.residual = NONE
     return minus(wanted, phi)
 

@@ -11,10 +11,14 @@ Checked at every step in free flight, from what the vehicle can measure:
     residual    |d^| <= bound of the force error behind the observer's low pass + noise
 
 with H_z = 1/(tau s + 1), H_xy = w^2/(tau s^3 + s^2 + 2 zeta w s + w^2). The first violation ends the
-certificate: from that very step on the law flies without the learned force, and the observer takes
-over the force that was being cancelled, so that the thrust does not jump:
+certificate: from that very step on the law flies without the learned force. The observer, now as fast
+as it is without a model, takes over the force that was being cancelled, so that the thrust does not
+jump:
 
-    d^ <- d^ + phi      (w <- w - phi / l)
+    l <- l of ``observer``,   d^ <- d^ + phi,   w <- m v^ - d^ / l
+
+Where the real force does not follow the commanded one, motors, latency or attitude loop are slower
+than the gains take for granted: the attitude loop then goes on at ``SOFTER`` of its bandwidth.
 
 What cannot be seen from on board is not checked: a bias of the estimate, a lag of the motors other
 than its effect on F_a, and whether the flight is like those that the bounds come from.
@@ -42,6 +46,9 @@ SAMPLES = 256
 
 QUIET, PLACE, SOLVER, TIMING, SATURATION, TILT, CONTRACT, RESIDUAL_FORCE = range(8)
 
+SOFTER = 0.6
+"""Share of the attitude loop's bandwidth that is kept after ``CONTRACT``."""
+
 EVENTS = {
     PLACE: "outside the tube",
     SOLVER: "the cancellation did not settle",
@@ -66,6 +73,7 @@ RECORD_FIELDS = [
     ("follow_z", np.float64),
     ("delay_steps", np.int64),
     ("unexplained", np.float64, (3,)),
+    ("observer_alone", np.float64),
     # memory
     ("event", np.int64),
     ("event_time", np.float64),
@@ -231,12 +239,17 @@ def follow(c: Any, force: Vector) -> None:
 
 
 @compiled
-def take_over(c: Any, t: float, event: int) -> None:
-    """End the certificate: the observer takes over the force cancelled so far."""
+def take_over(c: Any, t: float, event: int, v: Vector) -> None:
+    """End the certificate: the observer takes over the force cancelled so far; ``v``: estimate [m/s]."""
     c.event, c.event_time = event, t
     c.watching = 0
     if c.observer_rate > 0.0:
+        c.observer_rate = max(c.observer_rate, c.observer_alone)
         for i in range(3):
-            c.observer_memory[i] -= c.learned_force[i] / c.observer_rate
             c.observer_force[i] += c.learned_force[i]
             c.observer_steady[i] += c.learned_force[i]
+            c.observer_memory[i] = c.mass * v[i] - c.observer_force[i] / c.observer_rate
+    if event == CONTRACT:
+        for i in range(2):
+            c.attitude_stiffness[i] *= SOFTER * SOFTER
+            c.attitude_damping[i] *= SOFTER

@@ -4,12 +4,14 @@ import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from neural_lander.controller.errors import InputError, Refused
 from neural_lander.controller.files import read_json, write_json
 from neural_lander.controller.vehicle import load_vehicle
+from neural_lander.scripts.cli_certify import calibration_of, tube_options
 from neural_lander.scripts.cli_flight import FlightOptions, flight_of, is_learned
 from neural_lander.scripts.cli_output import Progress
 
@@ -25,6 +27,12 @@ CONTROLLERS = (
     "oracle",
     "oracle+observer",
 )
+
+CALIBRATED = "learned+observer"
+"""What ships: it is certified with bounds from flights, and flies with its tube and monitor."""
+
+CALIBRATION, ALPHA = 20, 0.1
+"""Calibration flights, and the probability that a flight leaves the bounds they give."""
 
 MARK = "demo.json"
 """File that says that a folder was made by the demo, and which files in it."""
@@ -42,16 +50,17 @@ def demo(
     duration: float = 60.0,
     controllers: Sequence[str] = CONTROLLERS,
 ) -> dict[str, Any]:
-    """Collect, train, certify, land and compare in one world; return what was found.
+    """Collect, train, calibrate, certify, land and compare in one world; return what was found.
 
-    Into ``out``: ``flights/``, ``model/``, ``runs/CONTROLLER/``, ``comparison.png`` and
-    ``comparison.json``. A refusal is an outcome in ``refused`` and in the table, not an end.
+    Into ``out``: ``flights/``, ``model/``, ``calibration/``, ``runs/CONTROLLER/``, ``comparison.png``
+    and ``comparison.json``. A refusal is an outcome in ``refused`` and in the table, not an end.
 
     Raises:
         InputError: ``out`` holds something that no demo made, or cannot be written to.
     """
     from neural_lander.learning.certify import certify
     from neural_lander.learning.training import TrainingSettings, train
+    from neural_lander.sim.calibration_flights import collect_landings
     from neural_lander.sim.collect import collect
     from neural_lander.sim.compare import compare_runs
     from neural_lander.sim.rollout import fly
@@ -75,6 +84,24 @@ def demo(
             written.append(path.relative_to(out).as_posix())
             _mark(out, seed, list(dict.fromkeys(written)))
     options = FlightOptions(VEHICLE, SCENARIO, REFERENCE, AERO, model)
+    if CALIBRATED in controllers:
+        with bar("calibrate") as tell:
+            uncertified = replace(options, uncertified=True, engine="hybrid")
+            landings = collect_landings(
+                flight_of(uncertified, CALIBRATED), CALIBRATION, seed, out / "calibration", tell
+            )
+        with bar("certify") as tell:
+            bounds = calibration_of(landings, ALPHA, model, vehicle, CALIBRATED)
+            where = tube_options(REFERENCE, SCENARIO, None, 0.0)
+            certificate, path = certify(
+                model, vehicle, CALIBRATED, progress=tell, calibration=bounds, **where
+            )
+            certificates[f"{CALIBRATED}, along {REFERENCE}"] = {
+                "verdict": certificate.verdict,
+                "path": str(path),
+            }
+            written.append(path.relative_to(out).as_posix())
+            _mark(out, seed, list(dict.fromkeys(written)))
     runs, refused = [], {}
     with bar("land") as tell:
         for i, controller in enumerate(controllers):
@@ -116,6 +143,7 @@ def _planned(flights: int, controllers: Sequence[str]) -> list[str]:
         *(f"runs/{c}/{name}" for c in controllers for name in (SUMMARY, PICTURE, FLIGHT)),
         *(f"model/{name}" for name in ("model.json", "weights.safetensors")),
         *(f"flights/flight-{i:02d}.parquet" for i in range(flights)),
+        *(f"calibration/landing-{i:03d}.parquet" for i in range(CALIBRATION)),
     ]
 
 

@@ -94,7 +94,8 @@ def _check(summary: Mapping[str, Any], where: Path) -> None:
         if type(summary[key]) not in types:
             raise InputError(f"{where}: {key} is {summary[key]!r}, expected {expected}")
     for key, value in summary.items():
-        if key.endswith(UNITS) and type(value) not in NUMBER:
+        numbers = value if key.endswith("_xyz_m") and isinstance(value, list) else [value]
+        if key.endswith(UNITS) and not all(type(x) in NUMBER for x in numbers):
             raise InputError(f"{where}: {key} is {value!r}, expected a number or null")
 
 
