@@ -90,7 +90,7 @@ RECORD = np.dtype(
         ("period", np.float64),
         ("k_p", np.float64, (3,)),
         ("k_v", np.float64, (3,)),
-        ("k_i", np.float64),
+        ("k_i", np.float64, (3,)),
         ("integral_limit", np.float64),
         ("attitude_stiffness", np.float64, (3,)),
         ("attitude_damping", np.float64, (3,)),
@@ -170,7 +170,9 @@ def controller_record(
     c["k_p"] = m * gains.velocity * gains.position
     c["k_v"] = m * (gains.velocity + gains.position)
     if kind == "pid":
-        c["k_i"] = m * gains.integral
+        # s^3 + k_v s^2 + k_p s + k_i is stable up to k_i = k_p k_v: the same share of it on each axis
+        limit = gains.velocity * gains.position * (gains.velocity + gains.position)
+        c["k_i"] = m * gains.integral * limit / limit[2]
     c["integral_limit"] = gains.integral_limit * vehicle.weight
     bandwidth = np.array([gains.attitude, gains.attitude, gains.yaw])
     damping = np.array([gains.damping, gains.damping, 1.0])
@@ -284,8 +286,8 @@ def wanted_force(c: Any, t: float, measured: Measurement, explained: Vector) -> 
 def _axis_force(c: Any, i: int, p: float, v: float, sp_p: float, sp_v: float, sp_a: float) -> float:
     """Return m a_d - k_v v~ - k_p p~ - integral on one axis [N], and advance the integral."""
     error = p - sp_p
-    if c.k_i > 0.0 and c.phase == FLYING and c.contact == 0.0 and c.saturated == 0.0:
-        total = c.integral[i] + c.period * c.k_i * error
+    if c.k_i[i] > 0.0 and c.phase == FLYING and c.contact == 0.0 and c.saturated == 0.0:
+        total = c.integral[i] + c.period * c.k_i[i] * error
         c.integral[i] = min(max(total, -c.integral_limit), c.integral_limit)
     return float(c.mass * sp_a - c.k_v[i] * (v - sp_v) - c.k_p[i] * error - c.integral[i])
 

@@ -120,7 +120,10 @@ class Gains:
 
     velocity: Array = number("velocity_1_s", "K_v / m per world axis", (3,), low=0)
     position: Array = number("position_1_s", "Lambda per world axis", (3,), low=0)
-    integral: float = number("integral_1_s3", "integral gain / m of `pid`", low=0)
+    integral: float = number(
+        "integral_1_s3", "integral gain / m of `pid` on z; on x, y the same share of what is stable",
+        low=0,
+    )  # fmt: skip
     integral_limit: float = number("integral_limit_share", "of weight, anti-windup of `pid`", low=0)
     attitude: float = number("attitude_rad_s", "bandwidth of roll and pitch", low=0)
     damping: float = number("attitude_damping", "damping ratio of roll and pitch", low=0)
