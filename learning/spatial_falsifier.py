@@ -166,7 +166,7 @@ def falsify_in_space(
     best.sort(key=lambda entry: -entry[0])
     for top, k, column, sign, inputs in best[: 4 if climbs else 0]:
         for _ in range(climbs):
-            tried = _flipped(inputs, k, rng)
+            tried = _flipped(inputs, k, rng, not world.loop.one_noise)
             flown = flight.fly(tried)
             flights += 1
             np.maximum(worst, np.abs(flown[:, :9]), out=worst)
@@ -176,7 +176,7 @@ def falsify_in_space(
     return WorstInSpace(time, worst, flights)
 
 
-def _flipped(inputs: Inputs, k: int, rng: np.random.Generator) -> Inputs:
+def _flipped(inputs: Inputs, k: int, rng: np.random.Generator, jitter: bool) -> Inputs:
     """Return inputs with stretches of some turned round, and perhaps a latency that jitters."""
     error, contract, noise = inputs.error.copy(), inputs.contract.copy(), inputs.noise.copy()
     latency = inputs.latency
@@ -186,7 +186,7 @@ def _flipped(inputs: Inputs, k: int, rng: np.random.Generator) -> Inputs:
             scale = len(array) // steps
             end = scale * max(1, k - int(rng.integers(0, 1000)))
             array[max(0, end - scale * int(rng.integers(3, 150))) : end] *= -1
-    if latency.max() and rng.random() < 0.5:
+    if jitter and latency.max() and rng.random() < 0.5:
         latency = rng.integers(0, int(latency.max()) + 1, steps)
     return Inputs(error, inputs.steady, contract, noise, latency)
 

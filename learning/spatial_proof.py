@@ -478,7 +478,7 @@ class _Round:
             reached_thrust=(low, math.hypot(high, most)),
             reached_tilt=tilt,
         )
-        noise = loop.observer * loop.mass * np.array(loop.noise_velocity)
+        noise = loop.observer * loop.mass * np.array(loop.noise_velocity) + loop.shift()
         return Radii(z, v, thrust, tilt), full, over.disturbance + noise
 
     def _gains(self, tube: SpatialTube, segments: Sequence[SpatialSegment]) -> list[Condition]:

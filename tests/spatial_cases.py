@@ -13,6 +13,7 @@ from neural_lander.controller.spatial_model import (
     SpatialLoop,
     channel_names,
     seen_names,
+    unknown_names,
 )
 from neural_lander.controller.spatial_tube import SpatialErrors, SpatialStart, tube_in_space
 from neural_lander.learning.restricted_force import RestrictedForce
@@ -159,7 +160,23 @@ def wrong_tube(proof, loop, errors, mistake):
 
         patch = mock.patch.object(SpatialLoop, "cancelled", turned)
     elif mistake == "noise without l m n_v":
-        patch = mock.patch.object(SpatialLoop, "command_noise", without_observer)
+        gain = SpatialLoop.noise_gain
+
+        def without(self, *a):
+            middle, rest = gain(self, *a)
+            return middle - self.observer * self.mass, rest
+
+        patch = mock.patch.object(SpatialLoop, "noise_gain", without)
+    elif mistake == "noise on the command alone":
+
+        def alone(self, *a):
+            model = channels(self, *a)
+            for block, axis in zip(model.blocks, AXES, strict=True):
+                column = block.channels + unknown_names(self, axis).index("velocity noise")
+                block.B[-1, column] = 0.0
+            return model
+
+        patch = mock.patch.object(SpatialLoop, "channels", alone)
     elif mistake == "changing error charged once":
 
         def once(self, *a):
@@ -177,14 +194,6 @@ def wrong_tube(proof, loop, errors, mistake):
         return tube_again(proof, loop, errors)
 
 
-COMMAND_NOISE = SpatialLoop.command_noise
-
-
-def without_observer(loop, *arguments):
-    """The command's noise as if there were no observer."""
-    return COMMAND_NOISE(replace(loop, observer=0.0), *arguments)
-
-
 MISTAKES = {
     "c forgotten": "standard",
     "epsilon halved": "standard",
@@ -195,6 +204,7 @@ MISTAKES = {
     "beta with the wrong sign": "thrust",
     "cone closed": "transfer",
     "noise without l m n_v": "observer, noise of speed",
+    "noise on the command alone": "observer, noise of speed",
     "changing error charged once": "observer, changing error",
 }
 """Mistake -> the case that shows it."""
