@@ -41,6 +41,13 @@ import numpy.typing as npt
 
 from neural_lander.controller.cancellation import TOLERANCE
 from neural_lander.controller.causal_bounds import KNOWN, Block, CoupledModel
+from neural_lander.controller.force_slopes import (
+    Cancelled,
+    ForceSlopes,
+    Z,
+    cancelled,
+    product_of,
+)
 from neural_lander.controller.loop_model import Interval
 from neural_lander.controller.vehicle import Vehicle
 
@@ -49,50 +56,6 @@ Triple = tuple[float, float, float]
 """One number for each world axis."""
 
 AXES = ("x", "y", "z")
-Z = 2
-
-
-@dataclass(frozen=True)
-class ForceSlopes:
-    """Intervals of the slopes of the learned force.
-
-    Rows are the world's x, y, z; columns height [N/m], vertical speed [N/(m/s)], thrust [N/N].
-    """
-
-    lower: Array
-    """(3, 3)"""
-    upper: Array
-    """(3, 3)"""
-
-    @property
-    def magnitude(self) -> Array:
-        """(3, 3) Greatest absolute values."""
-        return np.asarray(np.maximum(np.abs(self.lower), np.abs(self.upper)))
-
-    def scaled(self, factor: float) -> "ForceSlopes":
-        """Return the slopes of ``factor`` times the force."""
-        a, b = factor * self.lower, factor * self.upper
-        return ForceSlopes(np.minimum(a, b), np.maximum(a, b))
-
-    def at(self, column: int) -> Interval:
-        """Return the interval of the vertical force's slope in one column."""
-        return float(self.lower[Z, column]), float(self.upper[Z, column])
-
-
-@dataclass(frozen=True)
-class Cancelled:
-    """How a wanted force turns into a commanded one, over one box: bounds of beta and I - beta."""
-
-    least: float
-    """1 + min u' a_T: above 0 there is one command for a wanted force."""
-    product: Interval
-    """a_Tz u_z."""
-    beta: Interval
-    """beta_zz."""
-    beta_magnitude: Array
-    """(3, 3) |beta|."""
-    rest: Array
-    """(3, 3) |I - beta|."""
 
 
 @dataclass(frozen=True)
@@ -186,27 +149,7 @@ class SpatialLoop:
 
     def cancelled(self, slopes: ForceSlopes, tilt: float) -> Cancelled:
         """Return what slopes in a box and a tilt cone of half angle ``tilt`` [rad] do to commands."""
-        c, s = math.cos(tilt), math.sin(tilt)
-        size = slopes.magnitude[:, 2]
-        low, high = slopes.at(2)
-        product = _product((low, high), (c, 1.0))
-        sideways = s * math.hypot(size[0], size[1])
-        least = 1 + product[0] - sideways
-        rest, beta_size = np.full((3, 3), np.inf), np.full((3, 3), np.inf)
-        beta = (-math.inf, math.inf)
-        if least > 0 and sideways < 1:
-            unit = np.array([s, s, 1.0])
-            beta_size = np.outer(size, unit) / least
-            rest = np.eye(3) + beta_size
-            # x / (1 + x + y) is monotone in x and in y where 1 + y > 0 and 1 + x + y > 0
-            ends = [(x, y) for x in product for y in (-sideways, sideways)]
-            found = [x / (1 + x + y) for x, y in ends]
-            beta = min(found), max(found)
-            beta_size[Z, Z] = max(abs(beta[0]), abs(beta[1]))
-            rest[Z, Z] = max((1 + y) / (1 + x + y) for x, y in ends)
-        else:
-            least = min(least, 1 - sideways)
-        return Cancelled(least, product, beta, beta_size, rest)
+        return cancelled(slopes, tilt)
 
     def reply(self, slopes: ForceSlopes, axis: int) -> tuple[float, float]:
         """Return middle and half-width of how far F0 moves with the wanted force, 1 / (1 + a_T)."""
@@ -224,7 +167,7 @@ class SpatialLoop:
         a_v = slopes.magnitude[:, 1]
         rest[:, Z] += effect.rest @ np.where(np.arange(3) == Z, 0.0, a_v)
         low, high = slopes.at(1)
-        z = _product((1 - effect.beta[1], 1 - effect.beta[0]), (k_v[Z] + low, k_v[Z] + high))
+        z = product_of((1 - effect.beta[1], 1 - effect.beta[0]), (k_v[Z] + low, k_v[Z] + high))
         rest[:Z, Z] += effect.beta_magnitude[:Z, Z] * a_v[Z]
         rest[Z, Z] = effect.beta_magnitude[Z, :Z] @ a_v[:Z] + _half(z)
         return np.array([k_v[0], k_v[1], sum(z) / 2]), np.asarray(rest)
@@ -425,8 +368,3 @@ def _half(interval: Interval) -> float:
 
 def _shifted(by: float, interval: Interval) -> float:
     return max(abs(by + interval[0]), abs(by + interval[1]))
-
-
-def _product(a: Interval, b: Interval) -> Interval:
-    corners = [x * y for x in a for y in b]
-    return min(corners), max(corners)

@@ -15,12 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from neural_lander.controller.causal_bounds import CausalBounds, bounds_along, running_maximum
+from neural_lander.controller.force_slopes import ForceSlopes
 from neural_lander.controller.loop_model import Interval
 from neural_lander.controller.reference_cells import ReferenceCells
 from neural_lander.controller.spatial_model import (
     AXES,
     OUTPUTS,
-    ForceSlopes,
     SpatialLoop,
     Triple,
     channel_names,

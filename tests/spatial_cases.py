@@ -6,14 +6,13 @@ from unittest import mock
 import numpy as np
 
 from neural_lander.controller.causal_bounds import CoupledModel
+from neural_lander.controller.force_slopes import ForceSlopes
 from neural_lander.controller.setpoint import plan_through
 from neural_lander.controller.spatial_model import (
     AXES,
-    ForceSlopes,
     SpatialLoop,
     channel_names,
     seen_names,
-    unknown_names,
 )
 from neural_lander.controller.spatial_tube import SpatialErrors, SpatialStart, tube_in_space
 from neural_lander.learning.restricted_force import RestrictedForce
@@ -93,6 +92,9 @@ CASES = {
     "observer, noise of speed": (
         replace(QUIET, observer=6.0, noise_velocity=(0.01,) * 3), NO_ERRORS, force(), LANDING
     ),
+    "observer, noise of thrust": (
+        replace(QUIET, observer=6.0, noise_attitude=0.01, noise_thrust=0.02), NO_ERRORS, force(), LANDING
+    ),
     "observer, changing error": (
         replace(QUIET, observer=0.6), SpatialErrors((0.1,) * 3), linear_in_thrust(0.0), LATER
     ),
@@ -167,16 +169,8 @@ def wrong_tube(proof, loop, errors, mistake):
             return middle - self.observer * self.mass, rest
 
         patch = mock.patch.object(SpatialLoop, "noise_gain", without)
-    elif mistake == "noise on the command alone":
-
-        def alone(self, *a):
-            model = channels(self, *a)
-            for block, axis in zip(model.blocks, AXES, strict=True):
-                column = block.channels + unknown_names(self, axis).index("velocity noise")
-                block.B[-1, column] = 0.0
-            return model
-
-        patch = mock.patch.object(SpatialLoop, "channels", alone)
+    elif mistake == "observer's own noise forgotten":
+        patch = mock.patch.object(SpatialLoop, "observer_noise", return_value=np.zeros(3))
     elif mistake == "changing error charged once":
 
         def once(self, *a):
@@ -204,7 +198,7 @@ MISTAKES = {
     "beta with the wrong sign": "thrust",
     "cone closed": "transfer",
     "noise without l m n_v": "observer, noise of speed",
-    "noise on the command alone": "observer, noise of speed",
+    "observer's own noise forgotten": "observer, noise of thrust",
     "changing error charged once": "observer, changing error",
 }
 """Mistake -> the case that shows it."""

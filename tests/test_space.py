@@ -19,9 +19,10 @@ from neural_lander.controller.spatial_model import (
 from neural_lander.controller.spatial_tube import SpatialErrors, SpatialStart
 from neural_lander.controller.tube import ErrorBounds
 from neural_lander.controller.vehicle import GRAVITY, load_vehicle
-from neural_lander.learning import spatial_proof
+from neural_lander.learning.spatial_boxes import Radii
 from neural_lander.learning.spatial_falsifier import World, falsify_in_space, fly_in_space
 from neural_lander.learning.spatial_proof import prove_space
+from neural_lander.learning.spatial_round import Round
 from neural_lander.learning.tube_proof import prove_tube
 
 from .spatial_cases import (
@@ -119,8 +120,8 @@ def test_a_box_that_does_not_hold_its_tube_proves_nothing(attacked):
     """With boxes of no size the tube is narrow, and H4 says that it counts for nothing."""
     loop, errors, learned, plan = CASES["reference"]
     learned = force(4.0, sideways=0.6)  # steep where the plan alone does not go
-    at = spatial_proof._Round.on(plan, learned, loop, errors, SpatialStart(), CELL, (0.1, 600))
-    nothing = [spatial_proof.Radii(1e-4, 1e-3, 0.01, 0.01)] * len(at.ranges)
+    at = Round.on(plan, learned, loop, errors, SpatialStart(), CELL, (0.1, 600))
+    nothing = [Radii(1e-4, 1e-3, 0.01, 0.01)] * len(at.ranges)
     proof, needed = at.prove(nothing, 1)
     assert needed is not None
     assert not proof.certified
