@@ -15,8 +15,9 @@ import numpy.typing as npt
 from scipy.linalg import block_diag
 
 from neural_lander.controller.certificate import Condition
+from neural_lander.controller.force_slopes import ForceSlopes
 from neural_lander.controller.loop_model import peak_to_peak_gains
-from neural_lander.controller.spatial_model import AXES, ForceSlopes, SpatialLoop
+from neural_lander.controller.spatial_model import AXES, SpatialLoop
 
 CONE = math.radians(20)
 """Tilt of wanted, commanded and real force that the verdict is for [rad]."""

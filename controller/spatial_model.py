@@ -21,6 +21,11 @@ with slopes a_z, a_v, a_T of phi and unit vectors u in the tilt cone, u_z in [co
 |u_xy| <= sin t. What the observer's samples miss is n: noise of velocity, thrust and attitude, and
 up to h of change of F_a, phi and d.
 
+The velocity's noise n_v reaches the command and the observer. With a constant latency both are one
+signal n_v(t - L) and the observer's share, a low pass of the command's, is subtracted from it, not
+added: d stands above for d - d2, and in nu for |d2| <= 2 l m n_v (1 - e^(-l L)), with
+d2' = -l d2 - l^2 m (n_v(t) - n_v(t - L)). Where the latency may jitter they are two bounds.
+
 The middles of the intervals go into the linear model, those of the sideways slopes taken as 0, so
 that it falls into one block for each axis; the rest are channels |q| <= S sup |r| across all of them.
 
@@ -36,6 +41,13 @@ import numpy.typing as npt
 
 from neural_lander.controller.cancellation import TOLERANCE
 from neural_lander.controller.causal_bounds import KNOWN, Block, CoupledModel
+from neural_lander.controller.force_slopes import (
+    Cancelled,
+    ForceSlopes,
+    Z,
+    cancelled,
+    product_of,
+)
 from neural_lander.controller.loop_model import Interval
 from neural_lander.controller.vehicle import Vehicle
 
@@ -44,50 +56,6 @@ Triple = tuple[float, float, float]
 """One number for each world axis."""
 
 AXES = ("x", "y", "z")
-Z = 2
-
-
-@dataclass(frozen=True)
-class ForceSlopes:
-    """Intervals of the slopes of the learned force.
-
-    Rows are the world's x, y, z; columns height [N/m], vertical speed [N/(m/s)], thrust [N/N].
-    """
-
-    lower: Array
-    """(3, 3)"""
-    upper: Array
-    """(3, 3)"""
-
-    @property
-    def magnitude(self) -> Array:
-        """(3, 3) Greatest absolute values."""
-        return np.asarray(np.maximum(np.abs(self.lower), np.abs(self.upper)))
-
-    def scaled(self, factor: float) -> "ForceSlopes":
-        """Return the slopes of ``factor`` times the force."""
-        a, b = factor * self.lower, factor * self.upper
-        return ForceSlopes(np.minimum(a, b), np.maximum(a, b))
-
-    def at(self, column: int) -> Interval:
-        """Return the interval of the vertical force's slope in one column."""
-        return float(self.lower[Z, column]), float(self.upper[Z, column])
-
-
-@dataclass(frozen=True)
-class Cancelled:
-    """How a wanted force turns into a commanded one, over one box: bounds of beta and I - beta."""
-
-    least: float
-    """1 + min u' a_T: above 0 there is one command for a wanted force."""
-    product: Interval
-    """a_Tz u_z."""
-    beta: Interval
-    """beta_zz."""
-    beta_magnitude: Array
-    """(3, 3) |beta|."""
-    rest: Array
-    """(3, 3) |I - beta|."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +94,8 @@ class SpatialLoop:
     """Least and greatest collective thrust [N]."""
     observer_limit: float = math.inf
     """Greatest disturbance that the observer reports, per axis [N]."""
+    latency_jitters: bool = False
+    """Whether the latency may be anything up to ``latency`` at every sample, instead of constant."""
     tilt_limit: float = math.radians(30)
     """Tilt of real, wanted and commanded force up to which the contract is meant to hold [rad]."""
 
@@ -155,6 +125,11 @@ class SpatialLoop:
             observer_limit=gains.observer_limit * vehicle.weight,
         )
 
+    @property
+    def one_noise(self) -> bool:
+        """Whether the velocity's noise reaches command and observer as one signal."""
+        return bool(self.observer) and not self.latency_jitters
+
     def quiet(self) -> "SpatialLoop":
         """Return the loop without noise."""
         none = (0.0, 0.0, 0.0)
@@ -174,27 +149,7 @@ class SpatialLoop:
 
     def cancelled(self, slopes: ForceSlopes, tilt: float) -> Cancelled:
         """Return what slopes in a box and a tilt cone of half angle ``tilt`` [rad] do to commands."""
-        c, s = math.cos(tilt), math.sin(tilt)
-        size = slopes.magnitude[:, 2]
-        low, high = slopes.at(2)
-        product = _product((low, high), (c, 1.0))
-        sideways = s * math.hypot(size[0], size[1])
-        least = 1 + product[0] - sideways
-        rest, beta_size = np.full((3, 3), np.inf), np.full((3, 3), np.inf)
-        beta = (-math.inf, math.inf)
-        if least > 0 and sideways < 1:
-            unit = np.array([s, s, 1.0])
-            beta_size = np.outer(size, unit) / least
-            rest = np.eye(3) + beta_size
-            # x / (1 + x + y) is monotone in x and in y where 1 + y > 0 and 1 + x + y > 0
-            ends = [(x, y) for x in product for y in (-sideways, sideways)]
-            found = [x / (1 + x + y) for x, y in ends]
-            beta = min(found), max(found)
-            beta_size[Z, Z] = max(abs(beta[0]), abs(beta[1]))
-            rest[Z, Z] = max((1 + y) / (1 + x + y) for x, y in ends)
-        else:
-            least = min(least, 1 - sideways)
-        return Cancelled(least, product, beta, beta_size, rest)
+        return cancelled(slopes, tilt)
 
     def reply(self, slopes: ForceSlopes, axis: int) -> tuple[float, float]:
         """Return middle and half-width of how far F0 moves with the wanted force, 1 / (1 + a_T)."""
@@ -204,20 +159,41 @@ class SpatialLoop:
         ends = 1 / (1 + high), 1 / max(1 + low, 1e-9)
         return sum(ends) / 2, _half(ends)
 
+    def noise_gain(self, slopes: ForceSlopes, tilt: float) -> tuple[Array, Array]:
+        """Return how far F_c moves with the velocity's noise [N/(m/s)]: middles (3,), rest (3, 3)."""
+        effect = self.cancelled(slopes, tilt)
+        k_v = np.array(self.k_v) + self.observer * self.mass
+        rest = effect.beta_magnitude * k_v
+        a_v = slopes.magnitude[:, 1]
+        rest[:, Z] += effect.rest @ np.where(np.arange(3) == Z, 0.0, a_v)
+        low, high = slopes.at(1)
+        z = product_of((1 - effect.beta[1], 1 - effect.beta[0]), (k_v[Z] + low, k_v[Z] + high))
+        rest[:Z, Z] += effect.beta_magnitude[:Z, Z] * a_v[Z]
+        rest[Z, Z] = effect.beta_magnitude[Z, :Z] @ a_v[:Z] + _half(z)
+        return np.array([k_v[0], k_v[1], sum(z) / 2]), np.asarray(rest)
+
+    def shift(self) -> Array:
+        """Return bounds (3,) of d2, what the latency between observer and command leaves of d [N]."""
+        kept = self.one_noise * (1 - math.exp(-self.observer * self.latency))
+        return 2 * self.observer * self.mass * kept * np.array(self.noise_velocity)
+
     def command_noise(self, slopes: ForceSlopes, tilt: float) -> Array:
-        """Return the bounds (3,) of |F_c - F0| that noise and the solver cause [N]."""
+        """Return the bounds (3,) of |F_c - F0| that noise and the solver cause [N].
+
+        Where the velocity's noise is an input of its own, without its ``noise_gain``.
+        """
         n_p, n_v = np.array(self.noise_position), np.array(self.noise_velocity)
-        size = slopes.magnitude
-        wanted = np.full(3, self.tolerance)
-        for j in range(3):
-            k_v = self.k_v[j] + self.observer * self.mass
-            if j == Z:
-                wanted[j] += _shifted(self.k_p[j], slopes.at(0)) * n_p[Z]
-                wanted[j] += _shifted(k_v, slopes.at(1)) * n_v[Z]
-            else:
-                wanted[j] += self.k_p[j] * n_p[j] + size[j, 0] * n_p[Z]
-                wanted[j] += k_v * n_v[j] + size[j, 1] * n_v[Z]
-        return np.asarray(self.cancelled(slopes, tilt).rest @ wanted)
+        size, rest = slopes.magnitude, self.cancelled(slopes, tilt).rest
+        wanted = np.full(3, self.tolerance) + size[:, 0] * n_p[Z]
+        wanted[:Z] += np.array(self.k_p[:Z]) * n_p[:Z]
+        wanted[Z] = self.tolerance + _shifted(self.k_p[Z], slopes.at(0)) * n_p[Z]
+        if self.one_noise:
+            left = self.noise_gain(slopes, tilt)[1] @ n_v
+            return np.asarray(rest @ (wanted + self.shift()) + left)
+        k_v = np.array(self.k_v) + self.observer * self.mass
+        moved = k_v * n_v + size[:, 1] * n_v[Z]
+        moved[Z] = _shifted(float(k_v[Z]), slopes.at(1)) * n_v[Z]
+        return np.asarray(rest @ (wanted + moved))
 
     def observer_noise(
         self, slopes: ForceSlopes, tilt: float, thrust: float, contract_step: Array
@@ -238,12 +214,15 @@ class SpatialLoop:
              + contract_step @ np.array([s, s, 1.0])]
         )  # fmt: skip
         moved = self.observer * self.mass * np.array(self.noise_velocity)
+        if self.one_noise:  # an input of its own; left over: how far d2 moves in a period
+            moved = self.period * self.observer * (self.shift() + 2 * moved)
         return np.asarray(measured + felt + moved + contract_step)
 
     def channels(self, slopes: ForceSlopes, tilt: float) -> CoupledModel:
         """Return the model: a block for each axis; needs ``cancelled(...).least`` > 0."""
         effect = self.cancelled(slopes, tilt)
-        blocks = tuple(self._block(j, slopes, effect) for j in range(3))
+        gain = self.noise_gain(slopes, tilt)[0]
+        blocks = tuple(self._block(j, slopes, effect, float(gain[j])) for j in range(3))
         names = [(axis, name) for axis in AXES for name in seen_names(self, axis)]
         place = {name: i for i, name in enumerate(names)}
         channels = [(axis, name) for axis in AXES for name in channel_names(self)]
@@ -282,14 +261,14 @@ class SpatialLoop:
         back = {"hold and latency": self.period + self.latency, "observer's sampling": self.period}
         return CoupledModel(blocks, S, np.array([back.get(name, 0.0) for _, name in channels]))
 
-    def _block(self, j: int, slopes: ForceSlopes, effect: Cancelled) -> Block:
+    def _block(self, j: int, slopes: ForceSlopes, effect: Cancelled, gain: float) -> Block:
         m, k_p, k_v, ell = self.mass, self.k_p[j], self.k_v[j], self.observer
         A, b, C = self.contract(j)
         still = np.linalg.solve(A, b)
         assert abs(C @ still + 1) < 1e-9, "the contract's H must have gain 1 at rest"
         states = ["position", "velocity", *(f"inner {k}" for k in range(len(b)))]
         states += ["disturbance"] * bool(ell)
-        channels, unknown = channel_names(self), unknown_names(AXES[j])
+        channels, unknown = channel_names(self), unknown_names(self, AXES[j])
         names = [*states, *channels, *unknown]
         names += [name for name in KNOWN if name not in unknown]
         unit = dict(zip(names, np.eye(len(names)), strict=True))
@@ -306,13 +285,16 @@ class SpatialLoop:
         error = (
             wanted + (1 + a_t) * delta + unit["thrust slope on force error"] + e
         ) / m  # of the acceleration
-        d_rate = ell * (e - d - unit["observer's sampling"]) if ell else zero
+        nu, n = unit["hold and latency"], unit.get("observer's sampling", zero)
+        if self.one_noise:
+            nu = nu - gain * unit["velocity noise"]
+            n = n + ell * m * unit["velocity noise"]
+        d_rate = ell * (e - d - n)
         speed = v + unit["reference speed"]
         acceleration = error + unit["reference acceleration"]
         gamma = m * unit["reference jerk"] - k_p * v - k_v * error - d_rate
         gamma = gamma - a_z * speed - a_v * acceleration + unit["height and speed slopes"]
         rate = (1 - beta) * gamma + unit["thrust slope on wanted force"]
-        nu = unit["hold and latency"]
         eta_rate = [_sum(A[k], eta) + b[k] * nu + still[k] * rate for k in range(len(b))]
         # the last row of A eta + b nu is the lag's rate times what the motors see
         lagging = (_sum(A[-1], eta) + b[-1] * nu) / -A[-1, -1]
@@ -354,9 +336,10 @@ def channel_names(loop: SpatialLoop) -> tuple[str, ...]:
     return names + ("observer's sampling",) * bool(loop.observer)
 
 
-def unknown_names(axis: str) -> tuple[str, ...]:
+def unknown_names(loop: SpatialLoop, axis: str) -> tuple[str, ...]:
     """Return the unknown inputs of an axis beside its channels."""
-    names = ("force error", "contract error", "reference jerk")
+    names: tuple[str, ...] = ("force error", "contract error", "reference jerk")
+    names += ("velocity noise",) * loop.one_noise
     return names + ("reference speed", "reference acceleration") * (axis == "z")
 
 
@@ -385,8 +368,3 @@ def _half(interval: Interval) -> float:
 
 def _shifted(by: float, interval: Interval) -> float:
     return max(abs(by + interval[0]), abs(by + interval[1]))
-
-
-def _product(a: Interval, b: Interval) -> Interval:
-    corners = [x * y for x in a for y in b]
-    return min(corners), max(corners)

@@ -15,12 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from neural_lander.controller.causal_bounds import CausalBounds, bounds_along, running_maximum
+from neural_lander.controller.force_slopes import ForceSlopes
 from neural_lander.controller.loop_model import Interval
 from neural_lander.controller.reference_cells import ReferenceCells
 from neural_lander.controller.spatial_model import (
     AXES,
     OUTPUTS,
-    ForceSlopes,
     SpatialLoop,
     Triple,
     channel_names,
@@ -228,11 +228,15 @@ def tube_in_space(
     hold = [k * len(channel_names(loop)) + channel_names(loop).index("hold and latency")
             for k in range(3)]  # fmt: skip
     abscissa = np.array([np.linalg.eigvals(b.A).real.max() for b in models[-1].blocks])
+    gain = np.array([loop.noise_gain(s.slopes, s.tilt)[0] for s in segments])[of_cell]
+    shifted = np.array([loop.cancelled(s.slopes, s.tilt).rest @ loop.shift() for s in segments])
+    shifted = shifted[of_cell]  # F0 counts with d - d2, the observer has d
+    direct = loop.one_noise * running_maximum(gain, reach_of(loop, cell)) * loop.noise_velocity
     return SpatialTube(
         cell,
         np.arange(n, dtype=np.float64) * cell,
-        _axis_bounds(found.rows, seen, found.amplitude[:, hold]),
-        _axis_bounds(found.rows_after, seen, found.amplitude_after[hold]),
+        _axis_bounds(found.rows, seen, found.amplitude[:, hold] + direct, shifted),
+        _axis_bounds(found.rows_after, seen, found.amplitude_after[hold] + direct[-1], shifted[-1]),
         found.small_gain,
         found.small_gain_after,
         abscissa,
@@ -240,12 +244,19 @@ def tube_in_space(
     )
 
 
-def _axis_bounds(rows: Sequence[Array], seen: Sequence[int], command: Array) -> AxisBounds:
+def reach_of(loop: SpatialLoop, cell: float) -> int:
+    """Return over how many cells before this one a command that is held now was computed."""
+    return math.ceil((loop.period + loop.latency) / cell - 1e-9)
+
+
+def _axis_bounds(
+    rows: Sequence[Array], seen: Sequence[int], command: Array, shifted: Array
+) -> AxisBounds:
     def column(k: int) -> Array:
         return np.stack([r[..., n + k] for r, n in zip(rows, seen, strict=True)], axis=-1)
 
     outputs = [column(OUTPUTS.index(name)) for name in OUTPUTS]
-    delta = np.stack([r[..., 0] for r in rows], axis=-1)
+    delta = np.stack([r[..., 0] for r in rows], axis=-1) + shifted
     position, velocity, wanted, disturbance, real = outputs
     return AxisBounds(position, velocity, delta, wanted, disturbance, real, command)
 
@@ -279,7 +290,7 @@ def _outside(
     """Return the amplitude (cells, all unknown inputs) of what comes from outside."""
     assert start.force is not None
     cell = cells[0].cell
-    reach = math.ceil((loop.period + loop.latency) / cell - 1e-9)
+    reach = reach_of(loop, cell)
     noise = np.array([loop.command_noise(s.slopes, s.tilt) for s in segments])[of_cell]
     noise = running_maximum(noise, reach)
     noise[: reach + 1] = np.maximum(noise[: reach + 1], start.force)
@@ -297,11 +308,12 @@ def _outside(
             "observer's sampling": measured[:, j],
             "force error": errors.changing[j],
             "contract error": errors.contract[j],
+            "velocity noise": loop.noise_velocity[j],
             "reference speed": radius[:, 1],
             "reference acceleration": radius[:, 2],
             "reference jerk": radius[:, 3],
         }
-        for name in (*channel_names(loop), *unknown_names(axis)):
+        for name in (*channel_names(loop), *unknown_names(loop, axis)):
             columns.append(np.broadcast_to(bound.get(name, 0.0), len(of_cell)))
     return np.ascontiguousarray(np.stack(columns, axis=1), dtype=np.float64)
 
@@ -310,7 +322,7 @@ def _named(found: CausalBounds, loop: SpatialLoop) -> dict[str, dict[str, float]
     """Return the shares of the greatest position errors by name; each axis adds up to 1."""
     result = {}
     for axis, parts in zip(AXES, found.shares, strict=False):
-        names = (*channel_names(loop), *unknown_names(axis), "start", "reference",
+        names = (*channel_names(loop), *unknown_names(loop, axis), "start", "reference",
                  "constant force error")  # fmt: skip
         result[axis] = dict(zip(names, map(float, parts), strict=True))
     return result

@@ -36,11 +36,12 @@ from neural_lander.controller.certificate import (
 )
 from neural_lander.controller.errors import InputError
 from neural_lander.controller.files import read_json, sha256_of, sha256_of_file
+from neural_lander.controller.force_slopes import ForceSlopes
 from neural_lander.controller.loop_model import VerticalLoop
 from neural_lander.controller.network import SOURCES, Network, load_network
 from neural_lander.controller.setpoint import Plan
 from neural_lander.controller.spatial_decision import decide_in_space, passes_in_space
-from neural_lander.controller.spatial_model import ForceSlopes, SpatialLoop
+from neural_lander.controller.spatial_model import SpatialLoop
 from neural_lander.controller.spatial_tube import SpatialErrors, SpatialStart
 from neural_lander.controller.tube import ErrorBounds, Start
 from neural_lander.controller.vehicle import Vehicle
@@ -49,7 +50,8 @@ from neural_lander.learning.level_force import LevelForce
 from neural_lander.learning.restricted_force import RestrictedForce
 from neural_lander.learning.slopes import UNITS, Box, Interval, layer_norm_bound, slope_intervals
 from neural_lander.learning.space_report import space_table
-from neural_lander.learning.spatial_proof import SpatialProof, prove_space
+from neural_lander.learning.spatial_boxes import SpatialProof
+from neural_lander.learning.spatial_proof import prove_space
 from neural_lander.learning.tube_proof import prove_tube
 from neural_lander.learning.tube_report import tube_channels, tube_remedies, tube_table
 

@@ -14,9 +14,9 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
+from neural_lander.controller.force_slopes import ForceSlopes
 from neural_lander.controller.loop_model import Interval
 from neural_lander.controller.network import Network
-from neural_lander.controller.spatial_model import ForceSlopes
 from neural_lander.learning.level_force import PIECES, LevelForce, bound_box, restricted_layers
 from neural_lander.learning.slopes import Layers, tangents_at
 

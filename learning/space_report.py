@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from neural_lander.controller.force_slopes import Z
 from neural_lander.controller.setpoint import Plan
-from neural_lander.controller.spatial_model import SpatialLoop, Z
-from neural_lander.learning.spatial_proof import SpatialProof
+from neural_lander.controller.spatial_model import SpatialLoop
+from neural_lander.learning.spatial_boxes import SpatialProof
 
 Array = npt.NDArray[np.float64]
 

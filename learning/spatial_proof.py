@@ -11,40 +11,25 @@ and tube hold together, by the first exit.
     H4   reference + tube + noise strictly inside the box, thrusts and tilts included
     H5   collective thrust inside the rotors' limits, tilt inside the contract's, the observer below its
          limit
-
-With F_ref = T_ref e3 the thrust that holds the reference upright, and a_T the secant of phi_z from
-T_ref to |F0|,
-
-    (1 + a_T) (F0_z - T_ref) = -(k_p + a_z) z~ - (k_v + a_v) v_z~ - d_z - a_T (|F0| - F0_z),
-    F0_xy = m a_d - k_p p~ - k_v v~ - d - phi_xy.
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from neural_lander.controller.certificate import Condition
 from neural_lander.controller.errors import InputError
-from neural_lander.controller.loop_model import Interval
-from neural_lander.controller.reference_cells import reference_cells
+from neural_lander.controller.force_slopes import Z
 from neural_lander.controller.setpoint import Plan
-from neural_lander.controller.spatial_model import AXES, ForceSlopes, SpatialLoop, Z
+from neural_lander.controller.spatial_model import AXES, SpatialLoop
 from neural_lander.controller.spatial_tube import (
-    AxisBounds,
-    AxisCells,
     SpatialErrors,
-    SpatialSegment,
     SpatialStart,
-    SpatialTube,
-    tube_in_space,
 )
-from neural_lander.controller.tube import segment_ranges
 from neural_lander.controller.vehicle import GRAVITY
-from neural_lander.learning.tube_proof import COARSE, GROWTH, ROOM, SETTLING, Progress
+from neural_lander.learning.spatial_boxes import STEEPEST, Radii, SpatialForce, SpatialProof
+from neural_lander.learning.spatial_round import ROUGH, THOROUGH, Round
+from neural_lander.learning.tube_proof import COARSE, GROWTH, Progress
 
 Array = npt.NDArray[np.float64]
 
@@ -52,123 +37,13 @@ FINE = 0.006
 """Cells of the time grid for the proof [s]."""
 
 FINAL_ROUNDS = 3
-ROUGH = (0.1, 600)
-"""Gap and number of boxes when bounding slopes, while the boxes are sought."""
-THOROUGH = (0.04, 2500)
 
 FIRST_RADII = (0.1, 0.1)
 """Of thrust, as a share of weight, and of tilt [rad]."""
 
 
-STEEPEST = 1.3
-"""No cone is wider [rad]."""
-
 PATIENCE = 4
 """Rounds after which boxes that need a wider cone are given up."""
-
-
-class SpatialForce(Protocol):
-    """A learned force in R^3 of height, vertical speed and thrust, its slopes included."""
-
-    def force(self, height: Array, speed: Array, thrust: Array) -> Array:
-        """Return the force (..., 3) [N]."""
-        ...
-
-    def slopes(
-        self, height: Interval, speed: Interval, thrust: Interval, relative_gap: float,
-        max_boxes: int,
-    ) -> ForceSlopes:  # fmt: skip
-        """Return intervals of every tangent and secant in a box."""
-        ...
-
-    def sideways(self, height: Interval, speed: Interval, thrust: Interval) -> Array:
-        """Return bounds (2,) of the force along x and y over a box [N]."""
-        ...
-
-
-@dataclass(frozen=True)
-class SpatialBox:
-    """Where the slopes of one segment were bounded, and where the flight can be."""
-
-    name: str
-    start_s: float
-    end_s: float
-    height: Interval
-    """Box, true heights cut at 0, noise included [m]."""
-    vertical_speed: Interval
-    """[m/s]"""
-    thrust: Interval
-    """Collective [N]."""
-    tilt: float
-    """Half angle of the cone [rad]."""
-    slopes: ForceSlopes
-    reached_height: Interval
-    """Reference, tube and noise together [m]."""
-    reached_speed: Interval
-    """[m/s]"""
-    reached_thrust: Interval
-    """Wanted, commanded, held and real [N]."""
-    reached_tilt: float
-    """Of wanted, commanded, held and real force [rad]."""
-
-
-@dataclass(frozen=True)
-class SpatialProof:
-    """What came out: the conditions, and the tube with its boxes where there is one."""
-
-    conditions: tuple[Condition, ...]
-    tube: SpatialTube | None
-    cells: AxisCells
-    boxes: tuple[SpatialBox, ...]
-    segments: tuple[SpatialSegment, ...]
-    rounds: int
-    start: SpatialStart
-    errors: SpatialErrors
-    rest: int
-    """First cell at which the plan is at rest."""
-
-    @property
-    def certified(self) -> bool:
-        """Whether every condition holds."""
-        return self.tube is not None and all(c.holds for c in self.conditions)
-
-    @property
-    def after(self) -> AxisBounds | None:
-        """Bounds per axis for all time after the grid; None without a tube."""
-        return None if self.tube is None else self.tube.after
-
-    def greatest(self) -> Array:
-        """Return the greatest position error per axis, the time after included [m]."""
-        return np.full(3, math.inf) if self.tube is None else self.tube.greatest
-
-
-@dataclass(frozen=True)
-class Radii:
-    """Half-widths of a box around its reference."""
-
-    height: float
-    """[m]"""
-    speed: float
-    """[m/s]"""
-    thrust: float
-    """Of the vertical force [N]."""
-    tilt: float
-    """[rad]"""
-
-    def values(self) -> Array:
-        """(4,) In order."""
-        return np.array([self.height, self.speed, self.thrust, self.tilt])
-
-    def larger(self, need: "Radii", growth: float) -> "Radii":
-        """Return these, grown beyond ``need`` where they do not hold it."""
-        a, b = need.values(), self.values()
-        z, v, thrust, tilt = np.where(a >= b, growth * np.maximum(a, b), b)
-        return Radii(float(z), float(v), float(thrust), min(float(tilt), STEEPEST))
-
-    def shrunk(self, need: "Radii") -> "Radii":
-        """Return these, drawn in to a little more than ``need``."""
-        z, v, thrust, tilt = np.minimum(ROOM * need.values() + 1e-9, self.values())
-        return Radii(float(z), float(v), float(thrust), float(tilt))
 
 
 def prove_space(
@@ -200,7 +75,7 @@ def prove_space(
     tell = progress or (lambda share, text: None)
     start = start or SpatialStart()
     weight = loop.mass * GRAVITY
-    coarse = _Round.on(plan, force, loop, errors, start, max(cell, COARSE), ROUGH)
+    coarse = Round.on(plan, force, loop, errors, start, max(cell, COARSE), ROUGH)
     first = Radii(
         max(loop.noise_position[Z], 1e-3), max(loop.noise_velocity[Z], 1e-2),
         FIRST_RADII[0] * weight, FIRST_RADII[1],
@@ -222,7 +97,7 @@ def prove_space(
     assert proof is not None
     if not proof.certified:
         return proof
-    fine = _Round.on(plan, force, loop, errors, start, cell, THOROUGH)
+    fine = Round.on(plan, force, loop, errors, start, cell, THOROUGH)
     assert needed is not None
     if len(fine.ranges) == len(radii):
         radii = [r.shrunk(n) for n, r in zip(needed, radii, strict=True)]
@@ -268,305 +143,3 @@ def _check(plan: Plan, errors: SpatialErrors) -> None:
                     f"the plan's {AXES[axis]} jumps by {jump[0]:.3g} m and {jump[1]:.3g} m/s at "
                     f"{plan.times[piece]:.3f} s; a tube needs a continuous position and speed"
                 )
-
-
-@dataclass(frozen=True)
-class _Round:
-    """What stays the same from round to round on one grid."""
-
-    cells: AxisCells
-    ranges: list[tuple[int, int]]
-    force: SpatialForce
-    loop: SpatialLoop
-    errors: SpatialErrors
-    start: SpatialStart
-    rest: int
-    thrust: Array
-    """(cells,) thrust that holds the middle of the reference, upright [N]."""
-    effort: tuple[float, int]
-
-    @staticmethod
-    def on(
-        plan: Plan,
-        force: SpatialForce,
-        loop: SpatialLoop,
-        errors: SpatialErrors,
-        start: SpatialStart,
-        cell: float,
-        effort: tuple[float, int],
-    ) -> "_Round":
-        x, y, z = (reference_cells(plan, cell, plan.end + SETTLING, axis) for axis in range(3))
-        rest = min(len(z.low) - 2, math.ceil(plan.end / cell))
-        height, speed, acceleration, _ = z.middle.T
-        thrust = reference_thrust(force, loop, height, speed, acceleration)
-        ranges = segment_ranges(z, rest)
-        return _Round((x, y, z), ranges, force, loop, errors, start, rest, thrust, effort)
-
-    def prove(self, radii: Sequence[Radii], count: int) -> tuple[SpatialProof, list[Radii] | None]:
-        """Return the proof tried with these radii, and the radii that it would have needed.
-
-        None in their place: there is no tube at all with these boxes.
-        """
-        boxes, spans, conditions = [], [], []
-        for (first, end), radius in zip(self.ranges, radii, strict=True):
-            box, span, unique = self._box(first, end, radius)
-            boxes.append(box)
-            spans.append(span)
-            conditions += unique
-        segments = [
-            SpatialSegment(first, end, b.name, b.slopes, b.thrust, b.tilt)
-            for (first, end), b in zip(self.ranges, boxes, strict=True)
-        ]
-        if not all(c.holds for c in conditions):
-            return self._proof(conditions, None, boxes, segments, count), None
-        start = self._start(segments[0], boxes[0], spans[0])
-        tube = tube_in_space(self.cells, segments, self.loop, self.errors, start, self.rest)
-        conditions += self._gains(tube, segments)
-        if not tube.finite:
-            return self._proof(conditions, None, boxes, segments, count), None
-        needed, reached = [], []
-        for k, (segment, box) in enumerate(zip(segments, boxes, strict=True)):
-            need, full, felt = self._reach(tube, segment, box, spans[k], k == len(segments) - 1)
-            needed.append(need)
-            reached.append(full)
-            conditions += self._inside(full, felt)
-        return self._proof(conditions, tube, reached, segments, count), needed
-
-    def _proof(
-        self,
-        conditions: list[Condition],
-        tube: SpatialTube | None,
-        boxes: list[SpatialBox],
-        segments: list[SpatialSegment],
-        count: int,
-    ) -> SpatialProof:
-        return SpatialProof(
-            tuple(conditions), tube, self.cells, tuple(boxes), tuple(segments), count, self.start,
-            self.errors, self.rest,
-        )  # fmt: skip
-
-    def _box(self, first: int, end: int, r: Radii) -> tuple[SpatialBox, Interval, list[Condition]]:
-        """Bound the slopes around one segment; return its box, reference thrusts, and H1."""
-        part = slice(first, end)
-        low, high = self.cells[Z].low[part], self.cells[Z].high[part]
-        name = f"{max(low[:, 0].min(), 0):.2f} to {high[:, 0].max():.2f} m"
-        n_z, n_v = self.loop.noise_position[Z], self.loop.noise_velocity[Z]
-        height = (
-            max(0.0, float(low[:, 0].min()) - r.height) - n_z,
-            float(high[:, 0].max()) + r.height + n_z,
-        )
-        speed = (
-            float(low[:, 1].min()) - r.speed - n_v,
-            float(high[:, 1].max()) + r.speed + n_v,
-        )
-        everywhere = self._limits()
-        span = (float(self.thrust[part].min()), float(self.thrust[part].max()))
-        slopes = self._slopes(height, speed, self._thrust_box(span, r))
-        spread = self._spread(slopes, part)
-        span = (span[0] - spread, span[1] + spread)
-        thrust = self._thrust_box(span, r)
-        slopes = self._slopes(height, speed, thrust)
-        effect = self.loop.cancelled(slopes, r.tilt)
-        found = [
-            _condition("H1", "z", name, "1 + min u' a_T > 0: one force gives the wanted force",
-                       effect.least, 0.0, above=True),
-        ]  # fmt: skip
-        if self.effort == THOROUGH:
-            whole = self.force.slopes(height, speed, everywhere, 0.2, 200).magnitude[:, 2]
-            found.append(
-                _condition("H1", "z", name, "1 - max|a_T| > 0 for every thrust the rotors have",
-                           1 - float(np.linalg.norm(whole)), 0.0, above=True)
-            )  # fmt: skip
-        box = SpatialBox(
-            name, first * self.cells[Z].cell, end * self.cells[Z].cell, height, speed, thrust,
-            r.tilt, slopes, height, speed, thrust, r.tilt,
-        )  # fmt: skip
-        return box, span, found
-
-    def _limits(self) -> Interval:
-        low, high = self.loop.thrust_limits
-        return low, high if math.isfinite(high) else 3 * GRAVITY * self.loop.mass
-
-    def _thrust_box(self, span: Interval, r: Radii) -> Interval:
-        """Return the collective thrusts around vertical forces ``span``, tilt included."""
-        low, high = self._limits()
-        a = max(span[0] - r.thrust, low)
-        return a, max(min((span[1] + r.thrust) / math.cos(r.tilt), high), a + 1e-6)
-
-    def _slopes(self, height: Interval, speed: Interval, thrust: Interval) -> ForceSlopes:
-        return self.force.slopes(height, speed, thrust, *self.effort)
-
-    def _spread(self, slopes: ForceSlopes, part: slice) -> float:
-        """Return how far the reference's thrust can be from that of the middles of the cells [N]."""
-        least = 1 + slopes.at(2)[0]
-        if least <= 0:
-            return 0.0
-        z, v, a, _ = self.cells[Z].radius[part].max(axis=0)
-        size = slopes.magnitude[Z]
-        return float((self.loop.mass * a + size[0] * z + size[1] * v) / least)
-
-    def _start(self, segment: SpatialSegment, box: SpatialBox, span: Interval) -> SpatialStart:
-        """Return the start with its force: upright at weight, against what the errors there want."""
-        if self.start.force is not None:
-            return self.start
-        loop, start = self.loop, self.start
-        weight = loop.mass * GRAVITY
-        size = segment.slopes.magnitude
-        off = np.zeros(3)
-        acceleration = [max(abs(c.low[0, 2]), abs(c.high[0, 2])) for c in self.cells]
-        for j in range(3):
-            off[j] = loop.k_p[j] * start.position[j] + loop.k_v[j] * start.velocity[j]
-            off[j] += loop.observer * loop.mass * loop.noise_velocity[j]
-        sideways = self.force.sideways(box.height, box.vertical_speed, box.thrust)
-        off[:Z] += loop.mass * np.array(acceleration[:Z]) + sideways
-        lean = _longer(off[:Z], box.thrust[0] * math.cos(box.tilt))
-        off[Z] += (
-            size[Z, 0] * start.position[Z] + size[Z, 1] * start.velocity[Z] + size[Z, 2] * lean
-        )
-        off[Z] /= 1 + segment.slopes.at(2)[0]
-        off[Z] += max(abs(weight - span[0]), abs(weight - span[1]))
-        return replace(start, force=(float(off[0]), float(off[1]), float(off[2])))
-
-    def _reach(
-        self,
-        tube: SpatialTube,
-        segment: SpatialSegment,
-        box: SpatialBox,
-        span: Interval,
-        last: bool,
-    ) -> tuple[Radii, SpatialBox, Array]:
-        """Return the radii that the tube needs, the box with what is reached, and |d^| (3,)."""
-        loop, slopes, size = self.loop, segment.slopes, segment.slopes.magnitude
-        over = tube.over(segment, last)
-        part = slice(segment.first, segment.end)
-        sideways = self.force.sideways(box.height, box.vertical_speed, box.thrust)
-        lean, swing = np.zeros(2), np.zeros(2)  # of F0; of F0, F_a, F_c and F_held
-        for j in range(Z):
-            c = self.cells[j]
-            a = max(float(np.abs(c.low[part, 2]).max()), float(np.abs(c.high[part, 2]).max()))
-            still = loop.mass * a + sideways[j]
-            lean[j] = still + over.wanted[j]
-            swing[j] = still + max(over.wanted[j] + over.command[j], over.real[j])
-        most = float(np.hypot(*swing))
-        k_p = max(abs(loop.k_p[Z] + x) for x in slopes.at(0))
-        k_v = max(abs(loop.k_v[Z] + x) for x in slopes.at(1))
-        z, v = float(over.position[Z]), float(over.velocity[Z])
-        least = box.thrust[0] * math.cos(box.tilt)  # of F0_z, as F0 is in box and cone
-        felt = size[Z, 0] * z + size[Z, 1] * v
-        shorter = size[Z, 2] * _longer(lean, least)
-        steepest = 1 / (1 + slopes.at(2)[0])
-        ideal = steepest * shorter + steepest * min(
-            float(over.wanted[Z]) + felt, k_p * z + k_v * v + float(over.disturbance[Z])
-        )
-        real = float(over.real[Z]) + loop.reply(slopes, Z)[1] * float(over.wanted[Z])
-        real += steepest * (felt + shorter)
-        thrust = max(ideal + float(over.command[Z]), real)
-        low, high = span[0] - thrust, span[1] + thrust
-        tilt = math.atan2(most, low) if low > 0 else math.pi / 2
-        part_z = self.cells[Z]
-        n_z, n_v = loop.noise_position[Z], loop.noise_velocity[Z]
-        full = replace(
-            box,
-            reached_height=(
-                max(0.0, float(part_z.low[part, 0].min()) - z) - n_z,
-                float(part_z.high[part, 0].max()) + z + n_z,
-            ),
-            reached_speed=(
-                float(part_z.low[part, 1].min()) - v - n_v,
-                float(part_z.high[part, 1].max()) + v + n_v,
-            ),
-            reached_thrust=(low, math.hypot(high, most)),
-            reached_tilt=tilt,
-        )
-        noise = loop.observer * loop.mass * np.array(loop.noise_velocity)
-        return Radii(z, v, thrust, tilt), full, over.disturbance + noise
-
-    def _gains(self, tube: SpatialTube, segments: Sequence[SpatialSegment]) -> list[Condition]:
-        """Return H2 and H3."""
-        last = segments[-1].name
-        found = [
-            _condition("H3", "xyz", s.name, "rho(G S) < 1 inside a cell of the time grid", float(g),
-                       1.0)
-            for s, g in zip(segments, tube.small_gain, strict=True)
-        ]  # fmt: skip
-        for axis, abscissa in zip(AXES, tube.abscissa_after, strict=True):
-            found.append(
-                _condition("H2", axis, last, "max Re eig(A) < 0 after the plan [1/s]",
-                           float(abscissa), 0.0)
-            )  # fmt: skip
-        gain = tube.small_gain_after if math.isfinite(tube.small_gain_after) else None
-        found.append(_condition("H3", "xyz", last, "rho(M S) < 1 after the plan", gain, 1.0))
-        if not tube.finite and all(c.holds for c in found):
-            found.append(_condition("H3", "xyz", last, "the bounds stay finite", None, 1.0))
-        return found
-
-    def _inside(self, box: SpatialBox, felt: Array) -> list[Condition]:
-        """Return H4 and H5 of one segment."""
-        found = []
-        for what, unit, have, need in (
-            ("height", "m", box.height, box.reached_height),
-            ("vertical speed", "m/s", box.vertical_speed, box.reached_speed),
-            ("thrust", "N", box.thrust, box.reached_thrust),
-        ):
-            found.append(
-                _condition("H4", "z", box.name, f"greatest {what} below the box's end [{unit}]",
-                           need[1], have[1])
-            )  # fmt: skip
-            if what == "height" and have[0] <= -self.loop.noise_position[Z]:
-                continue  # the box reaches down to the surface: contact comes first
-            found.append(
-                _condition("H4", "z", box.name,
-                           f"the box's lower end below the least {what} [{unit}]", have[0], need[0])
-            )  # fmt: skip
-        found.append(
-            _condition("H4", "xy", box.name, "greatest tilt of a force inside the cone [rad]",
-                       box.reached_tilt, box.tilt)
-        )  # fmt: skip
-        low, high = self.loop.thrust_limits
-        found += [
-            _condition("H5", "xy", box.name, "greatest tilt below the contract's limit [rad]",
-                       box.reached_tilt, self.loop.tilt_limit),
-            _condition("H5", "z", box.name, "greatest thrust below the rotors' limit [N]",
-                       box.reached_thrust[1], high),
-            _condition("H5", "z", box.name, "the rotors' lower limit below the least thrust [N]",
-                       low, box.reached_thrust[0]),
-        ]  # fmt: skip
-        if self.loop.observer:
-            found += [
-                _condition("H5", axis, box.name, "disturbance estimate below its limit [N]",
-                           float(d), self.loop.observer_limit)
-                for axis, d in zip(AXES, felt, strict=True)
-            ]  # fmt: skip
-        return [c for c in found if math.isfinite(c.rhs)]
-
-
-def reference_thrust(
-    force: SpatialForce, loop: SpatialLoop, height: Array, speed: Array, acceleration: Array
-) -> Array:
-    """Return the thrust (...,) with T + phi_z(z, v, T) = m (g + a), by bisection [N]."""
-    wanted = loop.mass * (GRAVITY + acceleration)
-    limit = loop.thrust_limits
-    low = np.full(wanted.shape, limit[0])
-    high = np.full(wanted.shape, limit[1] if math.isfinite(limit[1]) else 3 * GRAVITY * loop.mass)
-    for _ in range(60):
-        middle = (low + high) / 2
-        above = middle + force.force(height, speed, middle)[..., Z] > wanted
-        low, high = np.where(above, low, middle), np.where(above, middle, high)
-    return np.asarray((low + high) / 2)
-
-
-def _longer(lean: Array, least: float) -> float:
-    """Return how much longer a force is than its vertical part, at least ``least`` [N]."""
-    side = float(np.hypot(lean[0], lean[1]))
-    return min(side, side**2 / (2 * max(least, 1e-9)))
-
-
-def _condition(
-    name: str, axis: str, where: str, statement: str, lhs: float | None, rhs: float,
-    above: bool = False,
-) -> Condition:  # fmt: skip
-    """Return lhs < rhs, or with ``above`` lhs > rhs."""
-    left, right = None if lhs is None else float(lhs), float(rhs)
-    margin = None if left is None else (left - right if above else right - left)
-    holds = margin is not None and margin > 0
-    return Condition(name, axis, where, statement, left, right, margin, holds)

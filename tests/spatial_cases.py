@@ -6,10 +6,10 @@ from unittest import mock
 import numpy as np
 
 from neural_lander.controller.causal_bounds import CoupledModel
+from neural_lander.controller.force_slopes import ForceSlopes
 from neural_lander.controller.setpoint import plan_through
 from neural_lander.controller.spatial_model import (
     AXES,
-    ForceSlopes,
     SpatialLoop,
     channel_names,
     seen_names,
@@ -92,6 +92,9 @@ CASES = {
     "observer, noise of speed": (
         replace(QUIET, observer=6.0, noise_velocity=(0.01,) * 3), NO_ERRORS, force(), LANDING
     ),
+    "observer, noise of thrust": (
+        replace(QUIET, observer=6.0, noise_attitude=0.01, noise_thrust=0.02), NO_ERRORS, force(), LANDING
+    ),
     "observer, changing error": (
         replace(QUIET, observer=0.6), SpatialErrors((0.1,) * 3), linear_in_thrust(0.0), LATER
     ),
@@ -159,7 +162,15 @@ def wrong_tube(proof, loop, errors, mistake):
 
         patch = mock.patch.object(SpatialLoop, "cancelled", turned)
     elif mistake == "noise without l m n_v":
-        patch = mock.patch.object(SpatialLoop, "command_noise", without_observer)
+        gain = SpatialLoop.noise_gain
+
+        def without(self, *a):
+            middle, rest = gain(self, *a)
+            return middle - self.observer * self.mass, rest
+
+        patch = mock.patch.object(SpatialLoop, "noise_gain", without)
+    elif mistake == "observer's own noise forgotten":
+        patch = mock.patch.object(SpatialLoop, "observer_noise", return_value=np.zeros(3))
     elif mistake == "changing error charged once":
 
         def once(self, *a):
@@ -177,14 +188,6 @@ def wrong_tube(proof, loop, errors, mistake):
         return tube_again(proof, loop, errors)
 
 
-COMMAND_NOISE = SpatialLoop.command_noise
-
-
-def without_observer(loop, *arguments):
-    """The command's noise as if there were no observer."""
-    return COMMAND_NOISE(replace(loop, observer=0.0), *arguments)
-
-
 MISTAKES = {
     "c forgotten": "standard",
     "epsilon halved": "standard",
@@ -195,6 +198,7 @@ MISTAKES = {
     "beta with the wrong sign": "thrust",
     "cone closed": "transfer",
     "noise without l m n_v": "observer, noise of speed",
+    "observer's own noise forgotten": "observer, noise of thrust",
     "changing error charged once": "observer, changing error",
 }
 """Mistake -> the case that shows it."""

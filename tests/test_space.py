@@ -19,9 +19,10 @@ from neural_lander.controller.spatial_model import (
 from neural_lander.controller.spatial_tube import SpatialErrors, SpatialStart
 from neural_lander.controller.tube import ErrorBounds
 from neural_lander.controller.vehicle import GRAVITY, load_vehicle
-from neural_lander.learning import spatial_proof
+from neural_lander.learning.spatial_boxes import Radii
 from neural_lander.learning.spatial_falsifier import World, falsify_in_space, fly_in_space
 from neural_lander.learning.spatial_proof import prove_space
+from neural_lander.learning.spatial_round import Round
 from neural_lander.learning.tube_proof import prove_tube
 
 from .spatial_cases import (
@@ -119,8 +120,8 @@ def test_a_box_that_does_not_hold_its_tube_proves_nothing(attacked):
     """With boxes of no size the tube is narrow, and H4 says that it counts for nothing."""
     loop, errors, learned, plan = CASES["reference"]
     learned = force(4.0, sideways=0.6)  # steep where the plan alone does not go
-    at = spatial_proof._Round.on(plan, learned, loop, errors, SpatialStart(), CELL, (0.1, 600))
-    nothing = [spatial_proof.Radii(1e-4, 1e-3, 0.01, 0.01)] * len(at.ranges)
+    at = Round.on(plan, learned, loop, errors, SpatialStart(), CELL, (0.1, 600))
+    nothing = [Radii(1e-4, 1e-3, 0.01, 0.01)] * len(at.ranges)
     proof, needed = at.prove(nothing, 1)
     assert needed is not None
     assert not proof.certified
@@ -186,13 +187,15 @@ def test_the_linear_model_with_its_channels_is_the_nonlinear_loop(seed):
     a_t0, beta0 = (sum(i) / 2 * middle for i in (effect.product, effect.beta))
     a_z0, a_v0 = (sum(slopes.at(i)) / 2 * middle for i in (0, 1))
     beta = np.outer(tangent[:, 2], u) / (1 + u @ tangent[:, 2])
+    noise = rng.normal(size=3) * 0.02  # of the velocity, as command and observer share it
+    gain = loop.noise_gain(slopes, tilt)[0]
     q = {
         "thrust slope on force error": secant * (mean @ delta) - a_t0 * delta[2],
         "height and speed slopes": -(tangent[:, 0] - a_z0) * v_z
         - (tangent[:, 1] - a_v0) * acceleration[2],
         "thrust slope on wanted force": -beta @ gamma + beta0 * gamma[2],
-        "hold and latency": nu,
-        "observer's sampling": n,
+        "hold and latency": nu + gain * noise,
+        "observer's sampling": n - ell * m * noise,
     }
     seen_all, channels_all = [], []
     for j, axis in enumerate(AXES):
@@ -212,9 +215,10 @@ def test_the_linear_model_with_its_channels_is_the_nonlinear_loop(seed):
         rate = np.array([velocity[j], acceleration[j] - a_d[j], *eta_rate, d_rate[j]])
         known = {"force error": e[j], "contract error": c[j], "reference jerk": j_d[j],
                  "reference speed": v_d[j], "reference acceleration": a_d[j],
+                 "velocity noise": noise[j],
                  "motor lag": (1 / lag - middle_rate) * lag_input}  # fmt: skip
         inputs = [known[name] if name in known else q[name][j]
-                  for name in (*channel_names(loop), *unknown_names(axis))]  # fmt: skip
+                  for name in (*channel_names(loop), *unknown_names(loop, axis))]  # fmt: skip
         extra = block.B_known @ [0 if axis == "z" else v_d[j], 0 if axis == "z" else a_d[j], 0, 0]
         found = block.A @ state + block.B @ inputs + extra
         np.testing.assert_allclose(found, rate, atol=1e-9 * (1 + np.abs(rate).max()))
@@ -250,6 +254,7 @@ def test_noise_of_the_command_stays_in_its_bound_and_comes_near_it():
     off = np.abs(flown[:, 12:15] - ideal).max(axis=0)
     slopes = learned.slopes((0.7, 0.9), (-0.2, 0.2), (12.0, 17.0))
     bound = loop.command_noise(slopes, 0.3)
+    bound += loop.noise_gain(slopes, 0.3)[0] * loop.noise_velocity
     assert (off <= bound * (1 + 1e-9)).all()
     assert (off > 0.8 * bound).all()
 
@@ -263,7 +268,7 @@ def test_the_vertical_theorem_is_the_special_case():
     for observer in (0.0, 3.0):
         loop = replace(
             LOOP, noise_position=(0.0, 0.0, 0.002), noise_velocity=(0.0, 0.0, 0.01),
-            noise_attitude=0.0, observer=observer, lag=(0.036, 0.044),
+            noise_attitude=0.0, observer=observer, lag=(0.036, 0.044), latency_jitters=True,
         )  # fmt: skip
         level = VerticalLoop(
             mass=loop.mass, k_p=loop.k_p[2], k_v=loop.k_v[2], lag=loop.lag, period=loop.period,

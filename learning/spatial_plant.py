@@ -1,0 +1,302 @@
+"""The plant in three dimensions, the sampled controller, and the exact adjoint of both, compiled.
+
+    p' = v,  m v' = F_a + phi(z, v_z, |F_a|) + e - m g e3,    F_a,j = C_j xi_j + c_j
+    xi_j advances by its exact step under the held command; the rest by steps of the plant
+    lambda(t) = (d flow / d state)' lambda(t + dt),           gradient = (d flow / d input)' lambda
+
+``at_*`` keep the slopes of phi in z, v, T and a unit vector: along F_c, along F0, along the measured
+force; ``plant`` and ``heading`` the same at every plant step.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from neural_lander.controller.compiled import compiled
+
+
+@compiled
+def _phi(net: Any, z: float, v: float, thrust: float, work: Any, out: Any) -> None:
+    """Write phi (3) into out[:, 3] and its slopes in z, v, T into out[:, :3]."""
+    sizes, weights, biases, low, high, k_f = net
+    layers = len(sizes) - 1
+    third, chain = thrust, 1.0
+    if k_f > 0.0:
+        third = np.sqrt(max(thrust, 1e-9) / (4.0 * k_f))
+        chain = 1.0 / (8.0 * k_f * third)
+    value = (z, v, third)
+    for i in range(3):
+        work[0, i] = min(max(value[i], low[i]), high[i])
+    w0, b0 = 0, 0
+    for layer in range(layers):
+        n_in, n_out = sizes[layer], sizes[layer + 1]
+        for j in range(n_out):
+            y = biases[b0 + j]
+            for i in range(n_in):
+                y += weights[w0 + j * n_in + i] * work[layer, i]
+            work[layer + 1, j] = y if layer == layers - 1 or y > 0.0 else 0.0
+        w0 += n_in * n_out
+        b0 += n_out
+    a, b = work[layers + 1], work[layers + 2]
+    for row in range(3):
+        out[row, 3] = work[layers, row]
+        for j in range(3):
+            a[j] = 1.0 if j == row else 0.0
+        w = w0
+        for layer in range(layers - 1, -1, -1):
+            n_in, n_out = sizes[layer], sizes[layer + 1]
+            w -= n_in * n_out
+            for i in range(n_in):
+                b[i] = 0.0
+            for j in range(n_out):
+                if a[j] != 0.0:
+                    for i in range(n_in):
+                        b[i] += a[j] * weights[w + j * n_in + i]
+            for i in range(n_in):
+                a[i] = b[i] if layer == 0 or work[layer, i] > 0.0 else 0.0
+        for i in range(3):
+            inside = low[i] <= value[i] <= high[i]
+            out[row, i] = a[i] if inside else 0.0
+        out[row, 2] *= chain
+
+
+@compiled
+def _length(f: Any) -> float:
+    return float(np.sqrt(f[0] * f[0] + f[1] * f[1] + f[2] * f[2]))
+
+
+@compiled
+def _solve(
+    net: Any, z: float, v: float, wanted: Any, guess: float, low: float, high: float, work: Any,
+    at: Any, force: Any,
+) -> None:  # fmt: skip
+    """Write the force F with F + phi(z, v, |F|) = wanted, by safeguarded steps; slopes into at."""
+    t = min(max(guess, low), high)
+    a, b = low, high
+    for _ in range(80):
+        _phi(net, z, v, t, work, at)
+        for j in range(3):
+            force[j] = wanted[j] - at[j, 3]
+        length = _length(force)
+        gap = t - length
+        if abs(gap) < 1e-12:
+            break
+        if gap > 0.0:
+            b = t
+        else:
+            a = t
+        slope = 1.0
+        for j in range(3):
+            slope += force[j] / max(length, 1e-9) * at[j, 2]
+        step = t - gap / slope if slope > 1e-3 else 0.5 * (a + b)
+        t = step if a < step < b else 0.5 * (a + b)
+        if b - a < 1e-13:
+            break
+
+
+@compiled
+def simulate(
+    net: Any, reference: Any, numbers: Any, gains: Any, step: Any, push: Any, look: Any, still: Any,
+    latency: Any, e: Any, c: Any, noise: Any, begin: Any, errors: Any, plant: Any, heading: Any,
+    newest: Any, at_command: Any, at_observer: Any, at_ideal: Any, measured: Any,
+) -> None:  # fmt: skip
+    """Fly; write errors (steps, 15) and the tangents that the adjoint needs."""
+    m, h, sub, ell, g = numbers[0], numbers[1], int(numbers[2]), numbers[3], numbers[4]
+    low, high, beyond = numbers[5], numbers[6], numbers[7]
+    k_p, k_v = gains[0], gains[1]
+    steps, dt = len(reference), h / sub
+    work = np.zeros((len(net[0]) + 3, max(net[0].max(), 3)))
+    at = np.zeros((3, 4))
+    p, v, xi = reference[0, 0].copy(), reference[0, 1].copy(), np.zeros((3, 3))
+    wanted, wanted_true, first, ideal = np.zeros(3), np.zeros(3), np.zeros(3), np.zeros(3)
+    for j in range(3):
+        wanted[j] = m * reference[0, 2, j]
+    wanted[2] += m * g
+    _solve(net, p[2], v[2], wanted, m * g, low, high, work, at, first)
+    if not np.isnan(begin[0]):
+        for j in range(3):
+            p[j], v[j], first[j] = p[j] + begin[j], v[j] + begin[3 + j], begin[6 + j]
+    for j in range(3):
+        xi[j] = still[j] * first[j]
+    w = m * v
+    commands = np.zeros((steps, 3))
+    real, ph, vh, rate, seen = np.zeros(3), np.zeros(3), np.zeros(3), np.zeros(3), np.zeros(3)
+    middle, a, after = np.zeros(3), np.zeros(3), np.zeros((3, 3))
+    for k in range(steps):
+        for j in range(3):
+            ph[j], vh[j] = p[j] + noise[k, j], v[j] + noise[k, 3 + j]
+            real[j] = c[k, j]
+            for i in range(3):
+                real[j] += look[j, i] * xi[j, i]
+        for j in range(3):
+            d, d_true = 0.0, 0.0
+            if ell > 0.0:
+                d, d_true = ell * (m * vh[j] - w[j]), ell * (m * v[j] - w[j])
+            rate[j] = d
+            wanted[j] = m * reference[k, 2, j] - d
+            wanted[j] -= k_v[j] * (vh[j] - reference[k, 1, j])
+            wanted[j] -= k_p[j] * (ph[j] - reference[k, 0, j])
+            wanted_true[j] = m * reference[k, 2, j] - d_true
+            wanted_true[j] -= k_v[j] * (v[j] - reference[k, 1, j])
+            wanted_true[j] -= k_p[j] * (p[j] - reference[k, 0, j])
+        wanted[2] += m * g
+        wanted_true[2] += m * g
+        if ell > 0.0:  # thrust times (1 + share), its axis turned by a small rotation about x and y
+            share = 1.0 + noise[k, 6]
+            seen[0] = share * (real[0] + noise[k, 8] * real[2])
+            seen[1] = share * (real[1] - noise[k, 7] * real[2])
+            seen[2] = share * (real[2] + noise[k, 7] * real[1] - noise[k, 8] * real[0])
+            stretch = share * _length(real) / max(_length(seen), 1e-9)
+            for j in range(3):
+                seen[j] *= stretch
+            _phi(net, ph[2], vh[2], _length(seen), work, at_observer[k])
+            for j in range(3):
+                rate[j] += seen[j] + at_observer[k, j, 3]
+            rate[2] -= m * g
+            if beyond != 0.0:
+                rate[0] += beyond * vh[0]
+                rate[1] += beyond * vh[1]
+            measured[k] = real
+        for j in range(2):  # what a full network knows of sideways speed is cancelled at once
+            wanted[j] -= beyond * vh[j]
+            wanted_true[j] -= beyond * v[j]
+        guess = _length(commands[k - 1]) if k else _length(first)
+        _solve(net, ph[2], vh[2], wanted, guess, low, high, work, at_command[k], commands[k])
+        _solve(net, p[2], v[2], wanted_true, guess, low, high, work, at_ideal[k], ideal)
+        for j in range(3):
+            errors[k, j] = p[j] - reference[k, 0, j]
+            errors[k, 3 + j] = v[j] - reference[k, 1, j]
+            errors[k, 6 + j] = real[j] - ideal[j]
+            errors[k, 9 + j], errors[k, 12 + j] = real[j], commands[k, j]
+        # directions for the adjoint, in place of the values it does not need
+        length, true_length = _length(commands[k]), _length(ideal)
+        for j in range(3):
+            at_command[k, j, 3] = commands[k, j] / length
+            at_ideal[k, j, 3] = ideal[j] / true_length
+            at_observer[k, j, 3] = seen[j] / max(_length(seen), 1e-9)
+        if not (abs(errors[k, 0]) + abs(errors[k, 1]) + abs(errors[k, 2]) < 50.0):
+            errors[k:, :] = np.inf
+            return
+        for s in range(sub):
+            i = k * sub + s
+            newest_sample = k
+            while newest_sample >= 0 and newest_sample * sub + latency[newest_sample] > i:
+                newest_sample -= 1
+            newest[i] = newest_sample
+            for j in range(3):
+                held = commands[newest_sample, j] if newest_sample >= 0 else first[j]
+                middle[j] = c[k, j]
+                for row in range(3):
+                    after[j, row] = push[j, row] * held
+                    for column in range(3):
+                        after[j, row] += step[j, row, column] * xi[j, column]
+                    middle[j] += 0.5 * look[j, row] * (xi[j, row] + after[j, row])
+            _phi(net, p[2], v[2], _length(middle), work, at)
+            length = _length(middle)
+            for j in range(3):
+                a[j] = (middle[j] + at[j, 3] + e[i, j]) / m
+                if j < 2:
+                    a[j] += beyond * v[j] / m
+                plant[i, j] = at[j, :3]
+                heading[i, j] = middle[j] / length
+            a[2] -= g
+            for j in range(3):
+                p[j] += dt * v[j] + 0.5 * dt * dt * a[j]
+                v[j] += dt * a[j]
+                w[j] += dt * rate[j]
+                for row in range(3):
+                    xi[j, row] = after[j, row]
+
+
+@compiled
+def adjoint(
+    target: int, column: int, numbers: Any, gains: Any, step: Any, push: Any, look: Any, plant: Any,
+    heading: Any, newest: Any, at_command: Any, at_observer: Any, at_ideal: Any, measured: Any,
+    g_e: Any, g_c: Any, g_noise: Any,
+) -> None:  # fmt: skip
+    """Write the gradient of one error at step ``target`` in force error, contract error, noise."""
+    m, h, sub, ell = numbers[0], numbers[1], int(numbers[2]), numbers[3]
+    k_p, k_v, dt = gains[0], gains[1], h / sub
+    l_p, l_v, l_w, l_xi = np.zeros(3), np.zeros(3), np.zeros(3), np.zeros((3, 3))
+    if column < 3:
+        l_p[column] = 1.0
+    elif column < 6:
+        l_v[column - 3] = 1.0
+    else:
+        j = column - 6
+        for i in range(3):
+            l_xi[j, i] = look[j, i]
+        g_c[target, j] += 1.0
+        seed = np.zeros(3)
+        seed[j] = -1.0
+        _through_solver(seed, at_ideal[target])
+        for i in range(3):
+            l_p[i] -= k_p[i] * seed[i]
+            l_v[i] -= (k_v[i] + ell * m) * seed[i]
+            l_w[i] += ell * seed[i]
+            l_p[2] -= at_ideal[target, i, 0] * seed[i]
+            l_v[2] -= at_ideal[target, i, 1] * seed[i]
+    g_command = np.zeros((target + 1, 3))
+    g_a, g_middle, g_rate, g_real = np.zeros(3), np.zeros(3), np.zeros(3), np.zeros(3)
+    for k in range(target - 1, -1, -1):
+        g_rate[:] = 0.0
+        for s in range(sub - 1, -1, -1):
+            i = k * sub + s
+            along = 0.0
+            for j in range(3):
+                g_rate[j] += dt * l_w[j]
+                g_a[j] = (0.5 * dt * dt * l_p[j] + dt * l_v[j]) / m
+                g_e[i, j] = g_a[j]
+                along += plant[i, j, 2] * g_a[j]
+            for j in range(3):
+                l_v[j] += dt * l_p[j]
+            for j in range(3):
+                g_middle[j] = g_a[j] + along * heading[i, j]
+                g_c[k, j] += g_middle[j]
+                l_p[2] += plant[i, j, 0] * g_a[j]
+                l_v[2] += plant[i, j, 1] * g_a[j]
+            for j in range(3):
+                g_after = l_xi[j] + 0.5 * g_middle[j] * look[j]
+                l_xi[j] = 0.5 * g_middle[j] * look[j]
+                for row in range(3):
+                    for other in range(3):
+                        l_xi[j, other] += step[j, row, other] * g_after[row]
+                    if newest[i] >= 0:
+                        g_command[newest[i], j] += push[j, row] * g_after[row]
+        share = g_command[k]
+        _through_solver(share, at_command[k])
+        for j in range(3):
+            g_noise[k, j] = -k_p[j] * share[j]
+            g_noise[k, 3 + j] = -(k_v[j] + ell * m) * share[j]
+            g_noise[k, 2] -= at_command[k, j, 0] * share[j]
+            g_noise[k, 5] -= at_command[k, j, 1] * share[j]
+        if ell > 0.0:
+            along = 0.0
+            for j in range(3):
+                g_noise[k, 3 + j] += ell * m * g_rate[j]
+                g_noise[k, 2] += at_observer[k, j, 0] * g_rate[j]
+                g_noise[k, 5] += at_observer[k, j, 1] * g_rate[j]
+                along += at_observer[k, j, 2] * g_rate[j]
+            real = measured[k]
+            for j in range(3):
+                g_real[j] = g_rate[j] + along * at_observer[k, j, 3]
+                g_c[k, j] += g_real[j]
+                l_xi[j] += g_real[j] * look[j]
+                g_noise[k, 6] += g_real[j] * real[j]
+            g_noise[k, 7] = g_real[2] * real[1] - g_real[1] * real[2]
+            g_noise[k, 8] = g_real[0] * real[2] - g_real[2] * real[0]
+        for j in range(3):
+            l_w[j] -= ell * (g_rate[j] - share[j])
+            l_p[j] += g_noise[k, j]
+            l_v[j] += g_noise[k, 3 + j]
+
+
+@compiled
+def _through_solver(g: Any, at: Any) -> None:
+    """Turn a gradient in F into one in the wanted force: (I + u a_T')^-1 g, at = (a, u)."""
+    along, bottom = 0.0, 1.0
+    for j in range(3):
+        along += at[j, 2] * g[j]
+        bottom += at[j, 2] * at[j, 3]
+    for j in range(3):
+        g[j] -= at[j, 3] * along / bottom
