@@ -112,6 +112,7 @@ def bounds_along(
     reference: Array,
     constant: Array,
     rest: int,
+    shapes: Sequence[Array] | None = None,
 ) -> CausalBounds:
     """Return the bounds of models that follow each other; infinite where a condition fails.
 
@@ -120,11 +121,13 @@ def bounds_along(
         of_cell: (cells,) which model holds in each cell.
         cell: length of a cell [s].
         outside: (cells, all unknown inputs) bounds of what comes from outside, block after block.
-        begin: bounds of the states at the start, block by block.
+        begin: bounds of the states at the start, or of the start's independent parts, by block.
         inject: (cells, states) bounds of jumps of the states inside a cell, block by block.
         reference: (cells, blocks, 3) middles of the known motion, as the first three of ``KNOWN``.
         constant: (blocks,) bounds of the constant force error.
         rest: cell from which on the last model holds and the reference is at rest.
+        shapes: (states, states) by block: what each independent part of the start is as a state, by
+            column; None: each is one state.
     """
     blocks = models[0].blocks
     parts = [[_discretised(block, cell) for block in model.blocks] for model in models]
@@ -143,12 +146,14 @@ def bounds_along(
     ).astype(np.int64)
     fading = rest + int((len(of_cell) - rest) * SETTLED)
     n_x = int(sizes[:, 0].max())
+    shapes = shapes or [np.eye(len(b.A)) for b in blocks]
     stack = {key: _padded([[p[key] for p in ps] for ps in parts]) for key in parts[0][0]}
     values, amplitude, old, states, shares = volterra.walk(
         of_cell, sizes, stack["P"], stack["C"], stack["B"], stack["G"], stack["ends"],
         stack["late"], stack["rest"], stack["bend"], stack["A"], stack["hold"], stack["known_x"],
         stack["known_r"], stack["known_bend"], stack["grow"], np.stack([m.S for m in models]),
         outside, back, np.stack([np.pad(b, (0, n_x - len(b))) for b in begin]),
+        np.stack([np.pad(s, (0, n_x - len(s))) for s in shapes]),
         np.stack([np.pad(j, ((0, 0), (0, n_x - j.shape[1]))) for j in inject], axis=1),
         np.ascontiguousarray(reference), constant, fading, cell / 2,
     )  # fmt: skip

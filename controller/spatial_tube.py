@@ -8,7 +8,7 @@ is; a jump of the wanted acceleration moves F0 by (I - beta) m times the jump.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -67,6 +67,9 @@ class SpatialStart:
     force: Triple | None = (0.0, 0.0, 0.0)
     """Bound per axis of |H's output - F0|, and of |command in the pipeline - F0| [N]; None: both
     are upright, at weight."""
+    beyond: Triple | None = None
+    """Bound per axis of what position, velocity and the observer do not explain of that force,
+    |H's output - F0 - r (k_p p~ + k_v v~ + d)| with r as in ``reply`` [N]; None: explain nothing."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,8 @@ class AxisBounds:
     real: Array
     """(..., 3) of the output "real force" [N]."""
     command: Array
-    """(..., 3) of F_held - F0 [N]."""
+    """(..., 3) of F_held - F0 [N], once it was computed in flight: what the pipeline holds at first
+    is at weight, if the start says so."""
 
 
 @dataclass(frozen=True)
@@ -201,7 +205,7 @@ def tube_in_space(
     )
     n, cell = len(of_cell), cells[0].cell
     assert n == len(cells[0].low)
-    begin = []
+    begin, shapes = [], []
     inject = [np.zeros((n, len(b.A))) for b in models[0].blocks]
     first_disturbance = loop.observer * loop.mass * np.array(loop.noise_velocity)
     for j, block in enumerate(models[0].blocks):
@@ -209,24 +213,40 @@ def tube_in_space(
         states[:3] = start.position[j], start.velocity[j], start.force[j]
         if loop.observer:
             states[-1] = first_disturbance[j]
+        shape = np.eye(len(states))
+        if start.beyond is not None:  # one that is off wants more force, and does not have it yet
+            reply = loop.reply(segments[0].slopes, j)[0]
+            states[2] = start.beyond[j]
+            shape[2, :2] = reply * loop.k_p[j], reply * loop.k_v[j]
+            if loop.observer:
+                shape[2, -1] = reply
         begin.append(states)
+        shapes.append(shape)
     for i, moved in _jumps(cells, segments, loop, of_cell):
         for j in range(3):
             inject[j][i, 2] += moved[j]
+    outside = _outside(cells, segments, loop, errors, start, of_cell)
     found = bounds_along(
         models,
         of_cell,
         cell,
-        _outside(cells, segments, loop, errors, start, of_cell),
+        outside,
         begin,
         inject,
         np.stack([c.middle[:, 1:] for c in cells], axis=1),
         np.array(errors.constant, dtype=np.float64),
         rest,
+        shapes,
     )
     seen = [b.seen for b in models[0].blocks]
     hold = [k * len(channel_names(loop)) + channel_names(loop).index("hold and latency")
             for k in range(3)]  # fmt: skip
+    computed = found.amplitude[:, hold]
+    if start.beyond is not None:  # what the pipeline holds at first is upright, at weight
+        empty = replace(start, force=(0.0, 0.0, 0.0))
+        places = _hold_columns(loop)
+        pipeline = outside - _outside(cells, segments, loop, errors, empty, of_cell)
+        computed = computed - pipeline[:, places]
     abscissa = np.array([np.linalg.eigvals(b.A).real.max() for b in models[-1].blocks])
     gain = np.array([loop.noise_gain(s.slopes, s.tilt)[0] for s in segments])[of_cell]
     shifted = np.array([loop.cancelled(s.slopes, s.tilt).rest @ loop.shift() for s in segments])
@@ -235,13 +255,20 @@ def tube_in_space(
     return SpatialTube(
         cell,
         np.arange(n, dtype=np.float64) * cell,
-        _axis_bounds(found.rows, seen, found.amplitude[:, hold] + direct, shifted),
+        _axis_bounds(found.rows, seen, computed + direct, shifted),
         _axis_bounds(found.rows_after, seen, found.amplitude_after[hold] + direct[-1], shifted[-1]),
         found.small_gain,
         found.small_gain_after,
         abscissa,
         _named(found, loop),
     )
+
+
+def _hold_columns(loop: SpatialLoop) -> list[int]:
+    """Return where among all unknown inputs "hold and latency" of x, y, z stand."""
+    names = [(axis, name) for axis in AXES for name in
+             (*channel_names(loop), *unknown_names(loop, axis))]  # fmt: skip
+    return [names.index((axis, "hold and latency")) for axis in AXES]
 
 
 def reach_of(loop: SpatialLoop, cell: float) -> int:

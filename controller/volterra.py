@@ -36,8 +36,8 @@ GREATEST = 1e12
 def walk(
     of_cell: Any, sizes: Any, P: Any, C: Any, B: Any, G: Any, ends: Any, late: Any, rest: Any,
     bend: Any, A: Any, hold: Any, known_x: Any, known_r: Any, known_bend: Any, grow: Any, S: Any,
-    outside: Any, back: Any, begin: Any, inject: Any, reference: Any, constant: Any, fading: int,
-    half: float,
+    outside: Any, back: Any, begin: Any, shapes: Any, inject: Any, reference: Any, constant: Any,
+    fading: int, half: float,
 ) -> Any:  # fmt: skip
     """Walk over the cells; every node is the end of a source cell, carried to the present.
 
@@ -47,7 +47,8 @@ def walk(
     first output of each block is made, by column (blocks, columns + 3).
 
     ``of_cell``: the model of each cell; ``outside`` (cells, all unknown inputs); ``back`` (all
-    channels,) cells that a channel looks back; ``begin`` (blocks, states) bounds of the start;
+    channels,) cells that a channel looks back; ``begin`` (blocks, states) bounds of the start's
+    independent parts, ``shapes`` (blocks, states, states) what state each of these is, by column;
     ``inject`` (cells, blocks, states) bounds of jumps; ``reference`` (cells, blocks, 3);
     ``constant`` (blocks,) bounds of the constant error; ``half``: half the length of a cell [s].
     """
@@ -62,7 +63,8 @@ def walk(
     for b in range(blocks):
         n_x, n_w = sizes[b, 0], sizes[b, 1]
         for k in range(n_x):
-            X[b, 0, k, n_w + k] = 1.0
+            for j in range(n_x):
+                X[b, 0, j, n_w + k] = shapes[b, j, k]
             amp[b, 0, n_w + k] = begin[b, k]
     bounds, amplitude = np.zeros((n, blocks, n_R)), np.zeros((n, total_q))
     seen = np.zeros((n, total_r))

@@ -21,7 +21,7 @@ from neural_lander.controller.force_slopes import ForceSlopes, Z
 from neural_lander.controller.loop_model import Interval
 from neural_lander.controller.reference_cells import reference_cells
 from neural_lander.controller.setpoint import Plan
-from neural_lander.controller.spatial_model import AXES, SpatialLoop
+from neural_lander.controller.spatial_model import AXES, SpatialLoop, Triple
 from neural_lander.controller.spatial_tube import (
     AxisCells,
     SpatialErrors,
@@ -190,20 +190,22 @@ class Round:
         loop, start = self.loop, self.start
         weight = loop.mass * GRAVITY
         size = segment.slopes.magnitude
-        off = np.zeros(3)
+        linear, beyond = np.zeros(3), np.zeros(3)
         acceleration = [max(abs(c.low[0, 2]), abs(c.high[0, 2])) for c in self.cells]
         for j in range(3):
-            off[j] = loop.k_p[j] * start.position[j] + loop.k_v[j] * start.velocity[j]
-            off[j] += loop.observer * loop.mass * loop.noise_velocity[j]
+            linear[j] = loop.k_p[j] * start.position[j] + loop.k_v[j] * start.velocity[j]
+            linear[j] += loop.observer * loop.mass * loop.noise_velocity[j]
         sideways = self.force.sideways(box.height, box.vertical_speed, box.thrust)
-        off[:Z] += loop.mass * np.array(acceleration[:Z]) + sideways
-        lean = _longer(off[:Z], box.thrust[0] * math.cos(box.tilt))
-        off[Z] += (
-            size[Z, 0] * start.position[Z] + size[Z, 1] * start.velocity[Z] + size[Z, 2] * lean
-        )
-        off[Z] /= 1 + segment.slopes.at(2)[0]
-        off[Z] += max(abs(weight - span[0]), abs(weight - span[1]))
-        return replace(start, force=(float(off[0]), float(off[1]), float(off[2])))
+        beyond[:Z] = loop.mass * np.array(acceleration[:Z]) + sideways
+        lean = _longer(linear[:Z] + beyond[:Z], box.thrust[0] * math.cos(box.tilt))
+        beyond[Z] = size[Z, 0] * start.position[Z] + size[Z, 1] * start.velocity[Z]
+        beyond[Z] = (beyond[Z] + size[Z, 2] * lean) / (1 + segment.slopes.at(2)[0])
+        beyond[Z] += max(abs(weight - span[0]), abs(weight - span[1]))
+        reply, half = loop.reply(segment.slopes, Z)
+        force = beyond + linear * np.array([1.0, 1.0, reply + half])
+        beyond[Z] += half * linear[Z]
+        beyond += loop.cancelled(segment.slopes, box.tilt).rest @ loop.shift()
+        return replace(start, force=_triple(force), beyond=_triple(beyond))
 
     def _reach(
         self,
@@ -239,6 +241,9 @@ class Round:
         real = float(over.real[Z]) + loop.reply(slopes, Z)[1] * float(over.wanted[Z])
         real += steepest * (felt + shorter)
         thrust = max(ideal + float(over.command[Z]), real)
+        if segment.first == 0 and self.start.force is None:  # the pipeline at the start
+            weight = loop.mass * GRAVITY
+            thrust = max(thrust, abs(weight - span[0]), abs(weight - span[1]))
         low, high = span[0] - thrust, span[1] + thrust
         tilt = math.atan2(most, low) if low > 0 else math.pi / 2
         part_z = self.cells[Z]
@@ -348,3 +353,8 @@ def _condition(
     margin = None if left is None else (left - right if above else right - left)
     holds = margin is not None and margin > 0
     return Condition(name, axis, where, statement, left, right, margin, holds)
+
+
+def _triple(values: Array) -> Triple:
+    x, y, z = values
+    return float(x), float(y), float(z)
