@@ -425,7 +425,7 @@ def _assumptions_in_space(
         f"within {triple(calibration.contract)} N (x/y/z)",
         f"the flight follows the plan {tube['plan']!r} and starts within "
         f"{triple(tuple(start['position']))} m and {triple(tuple(start['velocity']))} m/s of it, "
-        "upright and at weight; until first contact",
+        "upright and at weight; until first contact, or until the touchdown logic pushes down",
         f"control every {loop.period:g} s, applied at most {loop.latency:g} s after the measurement",
         f"the estimate is off by at most {loop.noise_position:g} m, {loop.noise_velocity:g} m/s "
         f"and {vehicle.noise.attitude:g} rad; it does not lag",

@@ -11,6 +11,7 @@ are flipped, and the latency made to jitter, and what makes the worst flight wor
 A tube that any of these flights leaves is unsound; one far above the worst of them is loose.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -174,6 +175,26 @@ def falsify_in_space(
                 top, inputs = sign * float(flown[k, column]), tried
     time = world.loop.period * np.arange(world.steps, dtype=np.float64)
     return WorstInSpace(time, worst, flights)
+
+
+def worst_inputs(
+    world: World, errors: SpatialErrors, target: float, column: int, sign: int, iterations: int = 2
+) -> Inputs:
+    """Return the inputs found that drive one error farthest at a time, by the exact adjoint.
+
+    ``column`` counts errors of position (0 to 2), velocity and force; ``sign`` is 1 or -1.
+    """
+    flight = _Flight(world)
+    k = min(world.steps - 1, max(1, round(target / world.loop.period)))
+    inputs, top, kept = world.quiet(), -math.inf, world.quiet()
+    for n in range(iterations + 1):
+        flown = flight.fly(inputs)
+        if sign * flown[k, column] > top:
+            top, kept = sign * float(flown[k, column]), inputs
+        if n == iterations or not np.isfinite(flown).all():
+            break
+        inputs = flight.worst_inputs(k, column, sign, errors)
+    return kept
 
 
 def _flipped(inputs: Inputs, k: int, rng: np.random.Generator, jitter: bool) -> Inputs:

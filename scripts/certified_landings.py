@@ -37,6 +37,7 @@ from neural_lander.sim.collect import collect
 from neural_lander.sim.physics import load_aerodynamics
 from neural_lander.sim.rollout import Flight, fly
 from neural_lander.sim.statistics import share
+from neural_lander.sim.summary import along_the_plan
 
 CONTROLLER = "learned+observer"
 OUTSIDE = [name for name in WORLDS if name not in ("as believed", "latency 50 ms, known")]
@@ -74,7 +75,7 @@ def land(flight: Flight, seeds: Sequence[int], what: str, console: Console) -> d
         landing = fly(flight, seed)
         log, figures = landing.log, landing.summary
         contact = np.flatnonzero(log["truth_contact_force"] > 0)
-        until = int(contact[0]) if len(contact) else len(log)
+        until = along_the_plan(log, int(contact[0]) if len(contact) else None)
         off = np.abs(log["truth_position"] - log["setpoint_position"])[:until]
         share_of_tube = off / flight.limits.tube_at(log["time"][:until])
         left = share_of_tube.max(axis=1) > 1

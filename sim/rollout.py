@@ -125,10 +125,12 @@ def run(
     yaw: float,
     duration: float,
     lands: bool,
+    noise: Array | None = None,
 ) -> tuple[Array, Outcome]:
     """Fly a plan from a start (x, y, height above standing) and return the log's rows.
 
-    Ends after ``duration`` [s], ``AFTER_CUT`` after the motors were cut, or at a crash.
+    ``noise`` (steps, 16) is that of the sensors, drawn if not given. Ends after ``duration`` [s],
+    ``AFTER_CUT`` after the motors were cut, or at a crash.
     """
     vehicle = flight.vehicle
     if flight.engine not in ENGINES:
@@ -141,7 +143,8 @@ def run(
         store_limits(control[0], flight.limits, InnerLoop.of(vehicle))
     world = world_record(vehicle, aerodynamics, deviation=flight.deviation)
     steps = math.ceil(duration / vehicle.timing.period)
-    noise = draw_noise(vehicle, steps, rng)
+    if noise is None:
+        noise = draw_noise(vehicle, steps, rng)
     if is_cold():
         print(
             "compiling the flight step, once on this machine (about half a minute) ...",

@@ -104,8 +104,19 @@ def summarise(
     }
 
 
+def along_the_plan(log: FlightLog, contact: int | None) -> int:
+    """Return how many rows a certificate is about: until contact, or until the law pushes down.
+
+    From then on the set-point leaves the plan for the floor.
+    """
+    until = len(log) if contact is None else contact
+    pushing = np.flatnonzero(log["phase"][:until] > 0)
+    return int(pushing[0]) if len(pushing) else until
+
+
 def _tube(log: FlightLog, until: int, limits: Limits | None) -> dict[str, Any]:
     """Return how the true flight stood to its tube until first contact, and what the monitor said."""
+    until = along_the_plan(log, until)
     figures: dict[str, Any] = {
         "tube_xyz_m": None, "tube_violations": None, "tube_used_xyz": None,
         "monitor_events": None, "monitor_event": None, "monitor_event_s": None,
