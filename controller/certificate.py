@@ -275,6 +275,12 @@ def binding(
         "weights": network.digest,
         "vehicle": vehicle.physical_digest,
         "vehicle_name": vehicle.name,
+        "vehicle_values": {
+            f"{group}.{key}": value
+            for group, values in vehicle.as_dict().items()
+            if isinstance(values, dict) and group != "gains"
+            for key, value in values.items()
+        },
         "controller": controller,
         "gains": sha256_of(gains),
         "gain_values": gains,
@@ -330,6 +336,9 @@ def _is_consistent(certificate: Certificate) -> bool:
     for part in ("weights", "vehicle", "controller", "gains"):
         if not isinstance(certificate.binding[part], str):
             raise TypeError(f"binding.{part} is {certificate.binding[part]!r}, expected a text")
+    values = certificate.binding.get("vehicle_values", {})
+    if not isinstance(values, dict):
+        raise TypeError("binding.vehicle_values is no table")
     if not isinstance(certificate.binding["gain_values"], dict):
         raise TypeError("binding.gain_values is no table")
     if not isinstance(certificate.slopes["intervals"], list):
@@ -456,6 +465,11 @@ def _differences(certified: dict[str, Any], flying: dict[str, Any]) -> Iterator[
     if certified["vehicle"] != flying["vehicle"]:
         names = f"{certified.get('vehicle_name')} → {flying['vehicle_name']}"
         yield f"vehicle: {names} ({certified['vehicle'][:12]} → {flying['vehicle'][:12]})"
+        before, after = certified.get("vehicle_values"), flying["vehicle_values"]
+        if isinstance(before, dict):
+            for key in sorted({*before, *after}):
+                if before.get(key) != after.get(key):
+                    yield f"{key}: {_change(before.get(key), after.get(key))}"
     if certified["controller"] != flying["controller"]:
         yield f"controller: {certified['controller']} → {flying['controller']}"
     if certified["reference"] not in (None, flying["reference"]):
@@ -463,6 +477,14 @@ def _differences(certified: dict[str, Any], flying: dict[str, Any]) -> Iterator[
         yield f"reference: {there} ({certified['reference'][:12]}) → {here}"
     if certified["gains"] != flying["gains"]:
         yield from _gain_differences(certified["gain_values"], flying["gain_values"])
+
+
+def _change(before: Any, after: Any) -> str:
+    """Return 'before → after', and by how much where both are numbers."""
+    text = f"{before} → {after}"
+    if isinstance(before, int | float) and isinstance(after, int | float) and before:
+        text = f"{before:g} → {after:g} ({100 * (after - before) / abs(before):+.3g} %)"
+    return text
 
 
 def _gain_differences(certified: dict[str, Any], flying: dict[str, Any]) -> Iterator[str]:
@@ -475,9 +497,9 @@ def _gain_differences(certified: dict[str, Any], flying: dict[str, Any]) -> Iter
         if isinstance(before, list) and isinstance(after, list) and len(before) == len(after) == 3:
             for axis, a, b in zip("xyz", before, after, strict=True):
                 if a != b:
-                    yield f"gains.{key} {axis}: {a:g} → {b:g}"
+                    yield f"gains.{key} {axis}: {_change(a, b)}"
         else:
-            yield f"gains.{key}: {before} → {after}"
+            yield f"gains.{key}: {_change(before, after)}"
     if not any_found:
         yield "gains: their digest is not that of the values beside it"
 

@@ -162,6 +162,19 @@ def test_gains_that_tumble_sideways_are_refused_though_the_vertical_loop_is_soun
     assert certify(model, replace(intel_aero, gains=mended))[0].certified
 
 
+def test_the_gate_says_what_of_the_vehicle_differs_and_by_how_much(tmp_path, intel_aero):
+    model = bundle(tmp_path / "model", intel_aero)
+    certify(model, intel_aero)
+    timing = replace(intel_aero.timing, latency=0.030)
+    body = replace(intel_aero.body, mass=1.617)
+    other = replace(intel_aero, timing=timing, body=body)
+    with pytest.raises(Refused) as refusal:
+        require_certificate(model, load_network(model, other), other, "learned+observer")
+    assert "body.mass_kg: 1.47 → 1.617 (+10 %)" in str(refusal.value)
+    assert "timing.latency_s: 0.004 → 0.03 (+650 %)" in str(refusal.value)
+    assert "noise" not in str(refusal.value)
+
+
 def test_latency_raised_until_it_is_too_late(intel_aero):
     loop = VerticalLoop.of(intel_aero, "learned+observer")
     verdicts = [decide(GENTLE, replace(loop, latency=L)).certified for L in np.arange(0, 0.2, 0.01)]
@@ -340,12 +353,12 @@ def test_another_vehicle_is_refused(certified, intel_aero):
 
 def test_another_gain_is_refused_by_its_name_and_both_values(certified, intel_aero):
     model, network = certified
-    stiffer = with_gain(intel_aero, velocity=np.array([6.0, 6.0, 8.0]))
-    with pytest.raises(Refused, match=r"gains\.velocity_1_s z: 6 → 8;") as refusal:
+    stiffer = with_gain(intel_aero, velocity=np.array([*intel_aero.gains.velocity[:2], 8.0]))
+    with pytest.raises(Refused, match=r"gains\.velocity_1_s z: 6 → 8 \(\+33\.3 %\);") as refusal:
         require_certificate(model, network, stiffer, "learned+observer")
     assert "weights" not in str(refusal.value)
     quicker = with_gain(intel_aero, observer=9.0)
-    with pytest.raises(Refused, match=r"gains\.observer_1_s: .* → 9\.0"):
+    with pytest.raises(Refused, match=r"gains\.observer_1_s: .* → 9 \("):
         require_certificate(model, network, quicker, "learned+observer")
 
 
@@ -359,7 +372,7 @@ def test_a_certificate_given_by_hand_is_checked_like_any_other(certified, tmp_pa
     model, network = certified
     _, path = certify(model, intel_aero, out=tmp_path / "mine.json")
     assert require_certificate(model, network, intel_aero, "learned+observer", path).certified
-    stiffer = with_gain(intel_aero, velocity=np.array([6.0, 6.0, 8.0]))
+    stiffer = with_gain(intel_aero, velocity=np.array([*intel_aero.gains.velocity[:2], 8.0]))
     with pytest.raises(Refused, match="6 → 8"):
         require_certificate(model, network, stiffer, "learned+observer", path)
     with pytest.raises(InputError, match="cannot be read"):
@@ -369,7 +382,7 @@ def test_a_certificate_given_by_hand_is_checked_like_any_other(certified, tmp_pa
 def test_a_certificate_moved_to_another_name_does_not_fit(certified, intel_aero):
     """The name is a shortcut, the binding inside decides."""
     model, network = certified
-    stiffer = with_gain(intel_aero, velocity=np.array([6.0, 6.0, 8.0]))
+    stiffer = with_gain(intel_aero, velocity=np.array([*intel_aero.gains.velocity[:2], 8.0]))
     old = read_certificate(next((model / "certificates").glob("*.json")))
     path = certificate_path(model, binding(network, stiffer, "learned+observer"))
     write_certificate(path, old)
