@@ -428,7 +428,7 @@ def why_refused(certificate: Certificate) -> str:
         + ("it cannot be computed" if c.lhs is None else f"{c.lhs:.4g} against {c.rhs:.4g}")
         for c in failed[:1]
     ]
-    if certificate.channels:
+    if certificate.channels and failed and failed[0].name not in ("H1", "H2"):
         name, share = max(certificate.channels.items(), key=lambda item: item[1])
         parts.append(f"the channel '{name}' makes {share:.0%} of it")
     helps = [
