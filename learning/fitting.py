@@ -27,6 +27,7 @@ import numpy.typing as npt
 from neural_lander.controller.errors import InputError
 from neural_lander.controller.network import Network
 from neural_lander.controller.vehicle import Vehicle
+from neural_lander.learning.checkpoint import Checkpoint
 from neural_lander.learning.dataset import (
     FRAME,
     LabelledFlight,
@@ -61,6 +62,9 @@ WARM_UP = 0.05
 
 TOGETHER = 12
 """Networks that learn at once; more go in turns."""
+
+KEPT_EVERY = 20
+"""Passes after which the state is kept, to go on from."""
 
 SETTLED = 0.01
 """A loss within this share of its last value has settled."""
@@ -122,8 +126,11 @@ def fit_networks(
     settings: TrainingSettings,
     every: int,
     tell: Progress = lambda share, phrase: None,
+    checkpoint: Checkpoint | None = None,
 ) -> list[Fitted]:
     """Learn a network for each task, from every ``every``-th label of its flights.
+
+    ``checkpoint`` keeps the state every ``KEPT_EVERY`` passes, and is asked for one at the start.
 
     Raises:
         InputError: the device is absent, or the loss diverges.
@@ -136,7 +143,7 @@ def fit_networks(
             tell((done + share * now) / len(tasks), phrase)
 
         with one_thread():
-            results += _fit_together(some, vehicle, settings, every, told)
+            results += _fit_together(some, vehicle, settings, every, told, checkpoint, first)
     return results
 
 
@@ -171,7 +178,13 @@ class _Rows:
 
 
 def _fit_together(
-    tasks: Sequence[Task], vehicle: Vehicle, settings: TrainingSettings, every: int, tell: Progress
+    tasks: Sequence[Task],
+    vehicle: Vehicle,
+    settings: TrainingSettings,
+    every: int,
+    tell: Progress,
+    checkpoint: Checkpoint | None,
+    part: int,
 ) -> list[Fitted]:
     """Return what the tasks give, learned as one stack."""
     import torch
@@ -201,7 +214,8 @@ def _fit_together(
         [task.seed for task in tasks],
         [Spread.of(a, b) for a, b in zip(x, y, strict=True)],
     ).to(device)
-    course = _descend(stack, rows, [task.seed for task in tasks], settings, tell)
+    seeds = [task.seed for task in tasks]
+    course = _descend(stack, rows, seeds, settings, tell, checkpoint, part)
     results = []
     for k, (task, plain) in enumerate(zip(tasks, export(stack, bounds), strict=True)):
         held = held_at_envelope(inputs, samples(task.flights).state, vehicle)
@@ -232,6 +246,8 @@ def _descend(
     seeds: Sequence[int],
     settings: TrainingSettings,
     tell: Progress,
+    checkpoint: Checkpoint | None = None,
+    part: int = 0,
 ) -> Array:
     """Move the stack's parameters downhill; return the mean squared errors (passes, k)."""
     import torch
@@ -242,8 +258,26 @@ def _descend(
     batch = max(math.ceil(sizes.max() / steps), min(ROWS_A_FLIGHT * rows.flights, sizes.max()))
     orders = [torch.Generator().manual_seed(seed) for seed in seeds]
     course: list[list[float]] = []
-    best, since = math.inf, 0
-    for epoch in range(settings.epochs):
+    best, since, begin = math.inf, 0, 0
+    kept = None if checkpoint is None else checkpoint.load(part)
+    if kept is not None:
+        stack.load_state_dict(kept["stack"])
+        optimiser.load_state_dict(kept["optimiser"])
+        for generator, state in zip(orders, kept["orders"], strict=True):
+            generator.set_state(state)
+        course, best, since, begin = kept["course"], kept["best"], kept["since"], kept["passes"]
+
+    def keep(passes: int) -> None:
+        if checkpoint is not None:
+            checkpoint.save(part, {
+                "stack": stack.state_dict(), "optimiser": optimiser.state_dict(),
+                "orders": [generator.get_state() for generator in orders],
+                "course": course, "best": best, "since": since, "passes": passes,
+            })  # fmt: skip
+
+    for epoch in range(begin, settings.epochs):
+        if since >= settings.patience:
+            break
         drawn = [
             torch.randperm(int(n), generator=g).repeat(math.ceil(steps * batch / n))[
                 : steps * batch
@@ -273,9 +307,10 @@ def _descend(
         total = sum(course[-1])
         best, since = (total, 0) if total < best else (best, since + 1)
         rms = math.sqrt(total / len(seeds))
+        if (epoch + 1) % KEPT_EVERY == 0:
+            keep(epoch + 1)
         tell((epoch + 1) / settings.epochs, f"off by {100 * rms:.2f} % of weight")
-        if since >= settings.patience:
-            break
+    keep(settings.epochs)
     return np.array(course)
 
 

@@ -6,7 +6,8 @@ could write down is scored on the same flights. Nothing is selected by the fligh
 one figure that is read off all flights is the low pass's corner, from a coarse grid.
 
 It stops early when the loss finds no new low, says when it never left a plateau, and stops with a
-message when the loss diverges. It takes seconds, so it does not resume: run it again.
+message when the loss diverges. An interrupted
+training, started again with the same flights and settings, goes on where it was.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,7 @@ from neural_lander.controller.vehicle import Vehicle
 from neural_lander.learning.bandwidth import LOST, chosen_cutoff, force_lost
 from neural_lander.learning.baselines import NAMES, fit_baselines, parameters
 from neural_lander.learning.bundle import write_bundle
+from neural_lander.learning.checkpoint import Checkpoint
 from neural_lander.learning.dataset import (
     LabelledFlight,
     Split,
@@ -70,7 +72,10 @@ def train(
     def told(share: float, phrase: str) -> None:
         tell(0.1 + 0.8 * share, phrase)
 
-    model, *others = fit_networks(tasks, vehicle, settings, every, told)
+    digests = {p.name: measured_digest(f.log) for p, f in zip(paths, flights, strict=True)}
+    what = {"flights": digests, "vehicle": vehicle.digest, "settings": asdict(settings)}
+    checkpoint = Checkpoint(out, what)
+    model, *others = fit_networks(tasks, vehicle, settings, every, told, checkpoint)
     own = held_out_scores(splits, [f.network for f in others[: len(splits)]], vehicle)
     compared: dict[str, Any] = {}
     if settings.baselines:
@@ -79,9 +84,7 @@ def train(
         free = others[len(splits) :] or others
         compared[FREE] = _in_short(held_out_scores(splits, [f.network for f in free], vehicle))
     about = {
-        "training_logs": {
-            p.name: measured_digest(f.log) for p, f in zip(paths, flights, strict=True)
-        },
+        "training_logs": digests,
         "split": _split_in_words(splits, len(flights)),
         "cutoff": cutoff,
         "offsets_n": {
@@ -96,6 +99,7 @@ def train(
         "settings": asdict(settings),
     }
     written = write_bundle(out, model.network, vehicle, settings.lipschitz, about)
+    checkpoint.remove()
     tell(1.0, f"wrote {out}")
     return written
 
