@@ -185,12 +185,11 @@ def watch(
     nothing is checked, so that it is up to date when something is.
     """
     axis = body_z(q)
-    if c.woken == 0:  # before the first step there is nothing to compare with
+    if c.woken == 0:  # the certificate's start: upright, at weight, commands under way included
         c.woken, c.last_step = 1, t
-        for i in range(3):
-            c.followed[i, 0] = thrust * axis[i]
-            for j in range(c.force_held.shape[0]):
-                c.force_held[j, i] = thrust * axis[i]
+        c.followed[2, 0] = c.weight
+        for j in range(c.force_held.shape[0]):
+            c.force_held[j, 2] = c.weight
     late = t - c.last_step > c.longest_step
     c.last_step = t
     if not in_flight:
@@ -201,18 +200,18 @@ def watch(
             return PLACE
         if not abs(v[i] - c.setpoint_velocity[i]) <= c.tube[row, 3 + i]:
             return PLACE
-    if c.solver_ok == 0.0 or abs(c.solver_residual) > c.tolerance:
+    if c.solver_ok == 0.0 or not abs(c.solver_residual) <= c.tolerance:
         return SOLVER
     if late:
         return TIMING
     if c.saturated > 0.0:
         return SATURATION
-    if axis[2] < c.least_upright:
+    if not axis[2] >= c.least_upright:
         return TILT
     for i in range(3):
-        if abs(thrust * axis[i] - c.followed[i, 0]) > c.contract[i]:
+        if not abs(thrust * axis[i] - c.followed[i, 0]) <= c.contract[i]:
             return CONTRACT
-        if abs(c.observer_force[i]) > c.unexplained[i]:
+        if not abs(c.observer_force[i]) <= c.unexplained[i]:
             return RESIDUAL_FORCE
     return QUIET
 

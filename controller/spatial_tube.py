@@ -66,7 +66,7 @@ class SpatialStart:
     """Bound of the velocity error per axis [m/s]."""
     force: Triple | None = (0.0, 0.0, 0.0)
     """Bound per axis of |H's output - F0|, and of |command in the pipeline - F0| [N]; None: both
-    are upright, at weight."""
+    are upright, at weight. Without what noise makes the observer see first, which is added."""
     beyond: Triple | None = None
     """Bound per axis of what position, velocity and the observer do not explain of that force,
     |H's output - F0 - r (k_p p~ + k_v v~ + d)| with r as in ``reply`` [N]; None: explain nothing."""
@@ -208,6 +208,11 @@ def tube_in_space(
     begin, shapes = [], []
     inject = [np.zeros((n, len(b.A))) for b in models[0].blocks]
     first_disturbance = loop.observer * loop.mass * np.array(loop.noise_velocity)
+    if start.beyond is None:  # F0 has it from the first sample on, force and pipeline do not
+        effect = loop.cancelled(segments[0].slopes, segments[0].tilt)
+        x, y, z = start.force + effect.rest @ first_disturbance
+        start = replace(start, force=(float(x), float(y), float(z)))
+    assert start.force is not None
     for j, block in enumerate(models[0].blocks):
         states = np.zeros(len(block.A))
         states[:3] = start.position[j], start.velocity[j], start.force[j]

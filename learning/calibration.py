@@ -34,10 +34,13 @@ from scipy.signal import butter, lfilter, lfilter_zi, sosfiltfilt, ss2tf
 from scipy.spatial.transform import Rotation
 from scipy.stats import beta
 
+from neural_lander.controller.compiled import blank_record
 from neural_lander.controller.errors import InputError, Refused
 from neural_lander.controller.flight_log import FlightLog, read_flight_log
 from neural_lander.controller.inner_loop import InnerLoop
 from neural_lander.controller.network import Network
+from neural_lander.controller.setpoint import RECORD_FIELDS as SETPOINT_FIELDS
+from neural_lander.controller.setpoint import Plan, setpoint, store_plan
 from neural_lander.controller.vehicle import Vehicle
 from neural_lander.learning.dataset import measured_digest
 from neural_lander.learning.labels import residual_labels
@@ -49,6 +52,12 @@ CUTOFF = 3.0
 
 CONTRACT_CUTOFF = 10.0
 """Low pass of the contract's error [Hz]."""
+
+SAME_PLAN = 1e-3
+"""Set-points closer than this are of one plan [m]."""
+
+EVERY = 25
+"""Every so many rows of a log are compared with the plan."""
 
 SHAPE_CONSTANT = (0.004, 0.004, 0.004)
 SHAPE_CHANGING = (0.010, 0.010, 0.010)
@@ -118,7 +127,7 @@ class Calibration:
             "guarantee": "marginal: over calibration flights and the next flight together",
             "confidence_of_these_flights": self.confidence,
             "exchangeable_if": "the next flight is one of the same kind: vehicle, battery, floor, "
-            "start, wind, estimator",
+            "reference, start, wind, estimator",
             "cutoff_hz": CUTOFF,
             "contract_cutoff_hz": CONTRACT_CUTOFF,
             "digests": [score.digest for score in self.scores],
@@ -129,7 +138,7 @@ class Calibration:
 
 def calibrate(
     paths: Sequence[Path], vehicle: Vehicle, network: Network, controller: str,
-    trained_on: Sequence[str] = (), alpha: float = 0.1,
+    trained_on: Sequence[str] = (), alpha: float = 0.1, plan: Plan | None = None,
 ) -> Calibration:  # fmt: skip
     """Return the bounds from flights of this very loop.
 
@@ -140,10 +149,11 @@ def calibrate(
         controller: name of the controller.
         trained_on: digests of the flights that training or selection saw, as the bundle has them.
         alpha: probability that the next flight leaves a bound.
+        plan: what the certificate is along; None: the flights may be of any.
 
     Raises:
-        InputError: alpha out of range, a log of another controller, model, or vehicle, a file given
-            twice, or one that training saw.
+        InputError: alpha out of range, a log of another controller, model, vehicle or plan, a file
+            given twice, or one that training saw.
         Refused: too few flights for alpha.
     """
     if not 0 < alpha < 1:
@@ -168,6 +178,8 @@ def calibrate(
             )
         seen.add(digest)
         _check(log, path, vehicle, network, controller)
+        if plan is not None:
+            _check_plan(log, path, plan)
         scores.append(_score(log, path, digest, vehicle, network))
     joint = sorted(score.joint(vehicle.weight) for score in scores)[rank - 1]
 
@@ -199,9 +211,28 @@ def _check(log: FlightLog, path: Path, vehicle: Vehicle, network: Network, contr
     log.require(("force_command", "rotor_speed", "contact", "height"), "a calibration flight")
 
 
+def _check_plan(log: FlightLog, path: Path, plan: Plan) -> None:
+    """Refuse a log of another plan: its errors are those of other heights and speeds."""
+    log.require(("reference_height",), "a calibration flight")
+    flying = log["contact"] < 0.5
+    if "phase" in log:
+        flying &= log["phase"] == 0
+    rows = np.flatnonzero(flying)[::EVERY]
+    record = blank_record(np.dtype(SETPOINT_FIELDS, align=True))[0]
+    store_plan(record, plan, 0.0)
+    wanted = np.array([setpoint(record, float(t))[0][2] for t in log["time"][rows]])
+    off = np.abs(log["reference_height"][rows] - wanted)
+    if not len(rows) or off.max() > SAME_PLAN:
+        raise InputError(
+            f"{path}: its set-point is up to {off.max(initial=0.0):.3g} m away from that of the plan "
+            f"{plan.name!r}; calibration flights follow the very reference that is to be certified, "
+            "in the same scenario"
+        )
+
+
 def _score(log: FlightLog, path: Path, digest: str, vehicle: Vehicle, network: Network) -> Score:
     """Return what one flight showed until its first contact."""
-    labels = residual_labels(log, vehicle, CUTOFF)
+    labels = residual_labels(log, vehicle, CUTOFF, math.inf)  # what nobody explains counts most
     error = (labels.force - network.force(labels.state))[labels.valid]
     constant = np.median(error, axis=0)
     return Score(
@@ -214,10 +245,11 @@ def contract_error(log: FlightLog, vehicle: Vehicle) -> tuple[Array, Array]:
     """Return the greatest |F_a - H(F_held)| (3,) until first contact, and its change in a period [N].
 
     Raises:
-        InputError: the log's rate is not that of the control loop.
+        InputError: the log's rate is not that of the control loop, or control steps are missing.
     """
     period = vehicle.timing.period
-    step = float(np.median(np.diff(log["time"])))
+    steps = np.diff(log["time"])
+    step = float(np.median(steps))
     if abs(step - period) > 0.05 * period:
         raise InputError(
             f"rows are {step * 1e3:.3g} ms apart, expected the control period of "
@@ -227,6 +259,13 @@ def contract_error(log: FlightLog, vehicle: Vehicle) -> tuple[Array, Array]:
     if "phase" in log:
         free &= log["phase"] == 0
     rows = slice(0, len(free) if free.all() else int(np.argmin(free)))
+    gaps = np.flatnonzero(steps[: rows.stop - 1] > 1.5 * period)
+    if len(gaps):
+        raise InputError(
+            f"{len(gaps)} gaps, the first {steps[gaps[0]] * 1e3:.3g} ms long at "
+            f"{log['time'][gaps[0]]:.3f} s; what happened in them nobody knows: expected a row every "
+            f"control step of {period * 1e3:.3g} ms until contact"
+        )
     real = thrust_vector(log["attitude"][rows], log["rotor_speed"][rows], vehicle)
     before = np.array([0.0, 0.0, vehicle.weight])
     wrong = real - followed(log["force_command"][rows], before, InnerLoop.of(vehicle), period)

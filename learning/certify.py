@@ -38,9 +38,10 @@ from neural_lander.controller.errors import InputError
 from neural_lander.controller.files import read_json, sha256_of, sha256_of_file
 from neural_lander.controller.force_slopes import ForceSlopes
 from neural_lander.controller.loop_model import VerticalLoop
+from neural_lander.controller.monitor import LATE
 from neural_lander.controller.network import SOURCES, Network, load_network
 from neural_lander.controller.setpoint import Plan
-from neural_lander.controller.spatial_decision import decide_in_space, passes_in_space
+from neural_lander.controller.spatial_decision import CONE, decide_in_space, passes_in_space
 from neural_lander.controller.spatial_model import SpatialLoop
 from neural_lander.controller.spatial_tube import SpatialErrors, SpatialStart
 from neural_lander.controller.tube import ErrorBounds, Start
@@ -368,7 +369,18 @@ def _assumptions(
     errors: ErrorBounds | None,
 ) -> tuple[str, ...]:
     low, high = loop.lag
+    scope = (
+        "vertical axis only, flown level: attitude, sideways motion and unequal rotors are not in "
+        "the proof; what they add to the vertical force counts as error of the learned force"
+    )
     if tube is None or errors is None:
+        scope = (
+            "flown at any heading that stays the same, while wanted, commanded and real force are "
+            f"tilted by at most {math.degrees(CONE):.0f} degrees: no reference may ask for more; "
+            "the real force follows the commanded one as attitude loop and motor lag say, what "
+            "they leave is bounded, and what attitude, sideways speed and unequal rotors add "
+            "to the learned force counts as its error"
+        )
         far = (
             "the proof says that the errors stay bounded, not how far: no tube, because it is for "
             "every reference and no bound of the learned force's error is part of it"
@@ -382,8 +394,7 @@ def _assumptions(
             "commands under way at weight; until first contact"
         )
     lines = [
-        "vertical axis only, flown level: attitude, sideways motion and unequal rotors are not in "
-        "the proof; what they add to the vertical force counts as error of the learned force",
+        scope,
         far,
         "no rotor leaves its limits, and the solver of the thrust finds a solution within "
         f"{loop.tolerance:.2g} N",
@@ -441,7 +452,7 @@ def _assumptions_in_space(
 
 
 def _monitor(loop: VerticalLoop, vehicle: Vehicle, tube: dict[str, Any] | None) -> tuple[str, ...]:
-    lines = [] if tube is None else ["the estimate inside tube and noise, and inside its box"]
+    lines = [] if tube is None else ["the estimate inside tube and noise"]
     if tube is not None and "watch" in tube:
         watch = tube["watch"]
         x, y, z = watch["contract_n"]
@@ -449,12 +460,17 @@ def _monitor(loop: VerticalLoop, vehicle: Vehicle, tube: dict[str, Any] | None) 
             f"tilt at most {math.degrees(watch['tilt_rad']):.1f} degrees",
             f"real against commanded force within {x:.2g}/{y:.2g}/{z:.2g} N, noise included",
         ]
+        a, b, c = watch["unexplained_n"]
+        if loop.observer:
+            lines.append(f"disturbance estimate below {a:.3g}/{b:.3g}/{c:.3g} N")
+        lines.append(f"at most {LATE * watch['longest_step_s']:.3g} s between two control steps")
+    else:
+        lines.append(f"control period + latency at most {loop.period + loop.latency:g} s")
     lines += [
         f"residual of the thrust solver at most {loop.tolerance:.2g} N",
-        f"control period + latency at most {loop.period + loop.latency:g} s",
         "no rotor saturated",
     ]
-    if loop.observer:
+    if loop.observer and (tube is None or "watch" not in tube):
         limit = vehicle.gains.observer_limit * vehicle.weight
         lines.append(f"disturbance estimate below {limit:.3g} N")
     return tuple(lines)

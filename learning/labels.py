@@ -104,13 +104,17 @@ class Labels:
         return Labels(**chosen)
 
 
-def residual_labels(log: FlightLog, vehicle: Vehicle, cutoff_hz: float = CUTOFF) -> Labels:
+def residual_labels(
+    log: FlightLog, vehicle: Vehicle, cutoff_hz: float = CUTOFF, largest: float = LARGEST_FORCE
+) -> Labels:
     """Return low-passed labels of a flight, with inputs that went through the same filter.
+
+    Labels beyond ``largest``, a share of weight, are left out; ``math.inf`` keeps all.
 
     Raises:
         InputError: no run of the flight is usable, or the filter's corner is no such frequency.
     """
-    return smoothed(raw_labels(log, vehicle), cutoff_hz)
+    return smoothed(raw_labels(log, vehicle, largest), cutoff_hz)
 
 
 def smoothed(raw: Labels, cutoff_hz: float = CUTOFF) -> Labels:
@@ -149,8 +153,8 @@ def run_slices(run: npt.NDArray[np.int64]) -> Iterator[slice]:
         yield slice(int(start), int(stop))
 
 
-def raw_labels(log: FlightLog, vehicle: Vehicle) -> Labels:
-    """Return unfiltered labels at RATE; all of them valid.
+def raw_labels(log: FlightLog, vehicle: Vehicle, largest: float = LARGEST_FORCE) -> Labels:
+    """Return unfiltered labels at RATE up to ``largest``, a share of weight; all of them valid.
 
     Raises:
         InputError: the log is of another vehicle, or no run of it is usable.
@@ -172,13 +176,13 @@ def raw_labels(log: FlightLog, vehicle: Vehicle) -> Labels:
             f.name: np.concatenate([getattr(r, f.name) for r in runs]) for f in fields(Labels)
         }
         labels = Labels(**(joined | {"run": number}))
-        labels = labels.rows(np.linalg.norm(labels.force, axis=1) <= LARGEST_FORCE * vehicle.weight)
+        labels = labels.rows(np.linalg.norm(labels.force, axis=1) <= largest * vehicle.weight)
     if not runs or not len(labels):
         raise InputError(
             f"no {SHORTEST_RUN} s of the flight are fit for labels: of {len(log)} rows every "
             f"{step * 1e3:.0f} ms a leg may touch on {int(touching.sum())}, motors are off on "
             f"{int((~running).sum())}, {int((np.diff(log['time']) > LONGEST_GAP).sum())} steps are "
-            f"longer than {LONGEST_GAP} s, forces beyond {LARGEST_FORCE} of weight are dropped; log a "
+            f"longer than {LONGEST_GAP} s, forces beyond {largest:g} of weight are dropped; log a "
             "flight in the air at 50 Hz or faster, with the mass and thrust law of this vehicle"
         )
     return labels

@@ -92,7 +92,7 @@ def _watch(proof: SpatialProof, loop: SpatialLoop) -> dict[str, Any]:
     s = math.sin(tilt)
     seen = thrust * np.array([turned + share * s] * 2 + [share + turned * s])
     bounds = np.maximum(tube.bounds.disturbance.max(axis=0), tube.after.disturbance)
-    noise = loop.observer * loop.mass * np.array(loop.noise_velocity)
+    noise = loop.observer * loop.mass * np.array(loop.noise_velocity) + loop.shift()
     return {
         "tolerance_n": loop.tolerance,
         "longest_step_s": loop.period,

@@ -130,11 +130,12 @@ def falsify_in_space(
     climbs: int = 8,
     quantities: Sequence[int] = (0, 1, 2),
     axes: Sequence[int] = (0, 1, 2),
+    start: Array | None = None,
 ) -> WorstInSpace:
     """Fly the worst that can be found.
 
     Args:
-        world: what is flown, from rest in equilibrium.
+        world: what is flown.
         errors: bounds of the force error and of the contract's.
         targets: times to aim at [s].
         seed: of the hill climbing.
@@ -142,6 +143,7 @@ def falsify_in_space(
         climbs: hill climbing steps on each of the four worst flights.
         quantities: which of ``QUANTITIES`` to aim at.
         axes: which axes to aim at.
+        start: as ``fly_in_space`` takes it; None: from rest in equilibrium.
     """
     rng = np.random.default_rng(seed)
     flight = _Flight(world)
@@ -154,7 +156,7 @@ def falsify_in_space(
             for sign in (1, -1):
                 inputs, top, kept = world.quiet(), -1.0, world.quiet()
                 for n in range(iterations + 1):
-                    flown = flight.fly(inputs)
+                    flown = flight.fly(inputs, start)
                     flights += 1
                     np.maximum(worst, np.abs(flown[:, :9]), out=worst)
                     if sign * flown[k, column] > top:
@@ -168,7 +170,7 @@ def falsify_in_space(
     for top, k, column, sign, inputs in best[: 4 if climbs else 0]:
         for _ in range(climbs):
             tried = _flipped(inputs, k, rng, not world.loop.one_noise)
-            flown = flight.fly(tried)
+            flown = flight.fly(tried, start)
             flights += 1
             np.maximum(worst, np.abs(flown[:, :9]), out=worst)
             if sign * flown[k, column] > top:

@@ -118,7 +118,7 @@ def simulate(
             p[j], v[j], first[j] = p[j] + begin[j], v[j] + begin[3 + j], begin[6 + j]
     for j in range(3):
         xi[j] = still[j] * first[j]
-    w = m * v
+    w = m * (v + noise[0, 3:6])  # the observer begins at what it is told
     commands = np.zeros((steps, 3))
     real, ph, vh, rate, seen = np.zeros(3), np.zeros(3), np.zeros(3), np.zeros(3), np.zeros(3)
     middle, a, after = np.zeros(3), np.zeros(3), np.zeros((3, 3))
@@ -289,6 +289,8 @@ def adjoint(
             l_w[j] -= ell * (g_rate[j] - share[j])
             l_p[j] += g_noise[k, j]
             l_v[j] += g_noise[k, 3 + j]
+    for j in range(3):
+        g_noise[0, 3 + j] += m * l_w[j]
 
 
 @compiled

@@ -57,8 +57,8 @@ def certified_flight(vehicle: Vehicle, name: str, aero: str, out: Path, args: An
     options = FlightOptions(name, "flat", args.reference, aero, model, None, True, "hybrid")
     uncertified = flight_of(options, CONTROLLER)
     paths = collect_landings(uncertified, args.calibration, 2, out / "calibration")
-    bounds = calibration_of(paths, args.alpha, model, vehicle, CONTROLLER)
     where = tube_options(args.reference, "flat", None, 0.0)
+    bounds = calibration_of(paths, args.alpha, model, vehicle, CONTROLLER, where["plan"])
     certificate, _ = certify(model, vehicle, CONTROLLER, calibration=bounds, **where)
     if not certificate.certified:
         raise Refused(why_refused(certificate))

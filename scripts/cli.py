@@ -274,7 +274,9 @@ def certify(
         along = reference or ("s-curve" if calibration else None)
         options = tube_options(along, scenario, epsilon, epsilon_constant)
         with progress_bar("certify") as progress:
-            bounds = calibration_of(calibration or [], alpha, model, known, controller)
+            bounds = calibration_of(
+                calibration or [], alpha, model, known, controller, options.get("plan")
+            )
             certificate, path = run_certify(
                 model, known, controller, out, progress, calibration=bounds, **options
             )

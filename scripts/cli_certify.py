@@ -5,13 +5,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from neural_lander.controller.setpoint import Plan
     from neural_lander.controller.vehicle import Vehicle
     from neural_lander.learning.calibration import Calibration
 
 
 def calibration_of(
-    flights: Sequence[Path], alpha: float, model: Path, vehicle: "Vehicle", controller: str
-) -> "Calibration | None":
+    flights: Sequence[Path], alpha: float, model: Path, vehicle: "Vehicle", controller: str,
+    plan: "Plan | None" = None,
+) -> "Calibration | None":  # fmt: skip
     """Return the bounds from calibration flights; None where there are none.
 
     Raises:
@@ -29,7 +31,7 @@ def calibration_of(
     where = model / "model.json" if model.is_dir() else model.with_suffix(".json")
     logs = read_json(where).get("training_logs")
     seen = list(logs.values()) if isinstance(logs, dict) else []
-    return calibrate(flight_paths(flights), vehicle, network, controller, seen, alpha)
+    return calibrate(flight_paths(flights), vehicle, network, controller, seen, alpha, plan)
 
 
 def tube_options(

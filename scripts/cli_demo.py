@@ -91,8 +91,8 @@ def demo(
                 flight_of(uncertified, CALIBRATED), CALIBRATION, seed, out / "calibration", tell
             )
         with bar("certify") as tell:
-            bounds = calibration_of(landings, ALPHA, model, vehicle, CALIBRATED)
             where = tube_options(REFERENCE, SCENARIO, None, 0.0)
+            bounds = calibration_of(landings, ALPHA, model, vehicle, CALIBRATED, where["plan"])
             certificate, path = certify(
                 model, vehicle, CALIBRATED, progress=tell, calibration=bounds, **where
             )
