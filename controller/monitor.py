@@ -11,7 +11,7 @@ Checked at every step in free flight, from what the vehicle can measure:
     residual    |d^| <= bound of the force error behind the observer's low pass + noise
 
 with H_z = 1/(tau s + 1), H_xy = w^2/(tau s^3 + s^2 + 2 zeta w s + w^2). The first violation ends the
-certificate: from that very step on the law flies without the learned force. The observer, now as fast
+certificate: from that very step on the law flies without the learned force. An observer, now as fast
 as it is without a model, takes over the force that was being cancelled, so that the thrust does not
 jump:
 

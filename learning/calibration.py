@@ -209,6 +209,11 @@ def _check(log: FlightLog, path: Path, vehicle: Vehicle, network: Network, contr
                 f"{controller} --model MODEL --uncertified`"
             )
     log.require(("force_command", "rotor_speed", "contact", "height"), "a calibration flight")
+    if "monitor" in log and (log["monitor"] > 0).any():
+        raise InputError(
+            f"{path}: its monitor dropped the learned force on the way, so it is not of one loop; fly "
+            "calibration flights --uncertified"
+        )
 
 
 def _check_plan(log: FlightLog, path: Path, plan: Plan) -> None:

@@ -255,9 +255,11 @@ class _Round:
 
     def _start(self, segment: Segment, span: Interval) -> Start:
         """Return the start with its thrust error: weight against what the errors there want."""
-        if self.start.thrust is not None:
-            return self.start
         loop, slopes = self.loop, segment.slopes
+        if self.start.thrust is not None:
+            # the observer starts with the noise of one speed: T0 has it at once, thrust does not
+            noisy = loop.observer * loop.mass * loop.noise_velocity / (1 + slopes.thrust[0])
+            return replace(self.start, thrust=self.start.thrust + noisy)
         moved = (
             (loop.k_p + _magnitude(slopes.height)) * self.start.height
             + (loop.k_v + _magnitude(slopes.vertical_speed)) * self.start.speed
