@@ -37,6 +37,8 @@ from neural_lander.controller.cancellation import TOLERANCE
 from neural_lander.controller.vehicle import Vehicle
 
 Array = npt.NDArray[np.float64]
+HUGE = 1e60
+"""Transients beyond this are taken as having no bound."""
 Interval = tuple[float, float]
 
 
@@ -321,11 +323,17 @@ def peak_to_peak_gains(
     powers = np.eye(len(A))[None]
     while len(powers) <= cells:
         step = expm(A * cell * len(powers))
+        if not np.abs(step).max() < HUGE:
+            return np.full(D.shape, np.inf)
         powers = np.concatenate([powers, powers @ step])
+    if not np.abs(powers).max() < HUGE:  # a transient this large is none that a bound is wanted of
+        return np.full(D.shape, np.inf)
     left = C @ powers[: cells + 1]
     end = np.abs(powers[cells])
     curved = np.abs(C @ A @ A @ powers[:cells]).sum(axis=0) @ expm(np.abs(A) * cell)
     curved *= cell**3 / 12
+    if not np.isfinite(curved).all():
+        return np.full(D.shape, np.inf)
 
     kernel = np.abs(left @ B)
     inside = cell * (kernel[:-1] + kernel[1:]).sum(axis=0) / 2 + curved @ np.abs(B)

@@ -158,13 +158,6 @@ def calibrate(
     """
     if not 0 < alpha < 1:
         raise InputError(f"alpha is {alpha}, expected a probability between 0 and 1, like 0.1")
-    rank = math.ceil((len(paths) + 1) * (1 - alpha) - 1e-9)
-    if rank > len(paths):
-        needed = math.ceil((1 - alpha) / alpha - 1e-9)
-        raise Refused(
-            f"{len(paths)} calibration flights are too few for alpha {alpha:g}: "
-            f"{needed - len(paths)} more are needed, {needed} in all"
-        )
     seen = set(trained_on)
     scores: list[Score] = []
     for path in paths:
@@ -181,6 +174,13 @@ def calibrate(
         if plan is not None:
             _check_plan(log, path, plan)
         scores.append(_score(log, path, digest, vehicle, network))
+    rank = math.ceil((len(paths) + 1) * (1 - alpha) - 1e-9)
+    if rank > len(paths):
+        needed = math.ceil((1 - alpha) / alpha - 1e-9)
+        raise Refused(
+            f"calibration flights: {len(paths)}, too few for alpha {alpha:g}; missing: "
+            f"{needed - len(paths)}, needed in all: {needed}"
+        )
     joint = sorted(score.joint(vehicle.weight) for score in scores)[rank - 1]
 
     def bound(shape: tuple[float, float, float]) -> tuple[float, float, float]:
@@ -196,15 +196,18 @@ def calibrate(
 
 def _check(log: FlightLog, path: Path, vehicle: Vehicle, network: Network, controller: str) -> None:
     """Refuse a log that another loop flew."""
-    for key, wanted in (
-        ("vehicle_digest", vehicle.digest),
-        ("controller", controller),
-        ("model", network.digest),
+    for key, wanted, name in (
+        ("controller", controller, controller),
+        ("vehicle_digest", vehicle.digest, f"{vehicle.name}, with the numbers and gains given"),
+        ("model", network.digest, "the model given"),
     ):
         found = log.metadata.get(key)
         if found != wanted:
+            other = (
+                f"controller {found!r}" if key == "controller" else f"another {key.split('_')[0]}"
+            )
             raise InputError(
-                f"{path}: flown with {key} {found!r}, expected {wanted!r}; calibration flights are "
+                f"{path}: flown with {other}, expected {name}; calibration flights are "
                 "flown with the loop that is to be certified: `neural-lander collect --controller "
                 f"{controller} --model MODEL --uncertified`"
             )

@@ -202,7 +202,8 @@ def evaluate(
 
 
 @app.command(
-    epilog="\b\nExamples:\n  neural-lander certify model --vehicle intel-aero --controller learned"
+    epilog="\b\nExamples:\n  neural-lander certify model --vehicle intel-aero --calibration calibration"
+    "\n  neural-lander certify model --vehicle intel-aero --controller learned"
     "\n  neural-lander certify model --vehicle intel-aero --reference s-curve --epsilon 0.1"
 )
 def certify(
@@ -269,7 +270,7 @@ def certify(
         known = load_vehicle(vehicle)
         if out is not None:
             require_file(out)
-        if calibration and epsilon is not None:
+        if calibration and (epsilon is not None or epsilon_constant):
             raise InputError("--calibration measures what --epsilon would say; give one of them")
         along = reference or ("s-curve" if calibration else None)
         options = tube_options(along, scenario, epsilon, epsilon_constant)

@@ -4,6 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+ALPHA = 0.1
+"""Default probability that a flight leaves the bounds of its calibration."""
+
+LEARNED = ("learned", "learned+observer")
+
 if TYPE_CHECKING:
     from neural_lander.controller.setpoint import Plan
     from neural_lander.controller.vehicle import Vehicle
@@ -20,8 +25,14 @@ def calibration_of(
         InputError: flights that cannot be used, or that training saw.
         Refused: too few flights.
     """
+    from neural_lander.controller.errors import InputError
+
     if not flights:
+        if alpha != ALPHA:
+            raise InputError("--alpha is for --calibration; give flights")
         return None
+    if controller not in LEARNED:
+        raise InputError(f"controller '{controller}' has nothing to certify; take learned+observer")
     from neural_lander.controller.files import read_json
     from neural_lander.controller.flight_log import flight_paths
     from neural_lander.controller.network import load_network
@@ -52,6 +63,10 @@ def tube_options(
     if reference is None:
         if epsilon is not None or constant:
             raise InputError("--epsilon is for a tube; say along which --reference it is to be")
+        if scenario != "flat":
+            raise InputError(
+                f"--scenario {scenario} is for a tube; give --reference or --calibration, too"
+            )
         return {}
     known = load_scenario(scenario)
     plan = plan_descent(reference, (0.0, 0.0, known.start_height), known.target_height, known.hover)

@@ -42,7 +42,7 @@ app = typer.Typer()
 @app.command(
     epilog="\b\nExamples:\n  neural-lander collect --vehicle intel-aero --flights 8 --duration 60 \\"
     "\n    --seed 1 --out flights"
-    "\n  neural-lander collect --vehicle intel-aero --flights 30 --seed 2 --out calibration \\"
+    "\n  neural-lander collect --vehicle intel-aero --flights 20 --seed 2 --out calibration \\"
     "\n    --controller learned+observer --model model --uncertified"
 )
 def collect(
