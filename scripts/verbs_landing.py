@@ -68,10 +68,15 @@ def land(
             vehicle, scenario, reference, aero, model, certificate, uncertified, engine
         )
         require_folder(out)
-        landing = fly(flight_of(options, controller), seed)
+        flight = flight_of(options, controller)
+        landing = fly(flight, seed)
         paths = write_run(out, landing)
         tell.result = landing.summary
         show_landing(landing.summary, tell)
+        if flight.certified and flight.limits is None:
+            tell.line(
+                "certified for every reference: no tube and no monitor; `certify --calibration`"
+            )
         tell.wrote(*paths)
         if landing.summary["crashed"]:
             tell.status = exit_status.CRASHED

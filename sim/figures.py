@@ -133,6 +133,8 @@ def _draw_run(height: Axes, near: Axes, error: Axes, run: Run, line: dict[str, A
     height.plot(t, z, label=label, **line)
     near.plot(t, 1e3 * z, **line)
     error.plot(t[before], 1e3 * shift[before], **line)
+    if summary.get("monitor_event"):
+        error.axvline(summary["monitor_event_s"], color=line["color"], linewidth=1.0, linestyle=":")
     if summary["crashed"]:
         cross: dict[str, Any] = {"marker": "X", "markersize": 9, "markeredgecolor": "black"}
         at, up = run[0]["time"][-1:], run[0]["truth_height"][-1:]
@@ -154,7 +156,14 @@ def _title(runs: Sequence[Run]) -> str:
         for log, summary in runs
         if summary["crashed"]
     ]
-    return "\n".join([title, *([fill("; ".join(crashes), 110)] if crashes else [])])
+    dropped = [
+        f"{summary['controller']}: monitor at {summary['monitor_event_s']:.2f} s "
+        f"({summary['monitor_event']}), learned force dropped"
+        for _, summary in runs
+        if summary.get("monitor_event")
+    ]
+    notes = crashes + dropped
+    return "\n".join([title, *([fill("; ".join(notes), 110)] if notes else [])])
 
 
 def thinned(log: FlightLog) -> FlightLog:
