@@ -63,7 +63,7 @@ EVENTS = {
 RECORD_FIELDS = [
     ("watching", np.int64),
     ("tube_step", np.float64),
-    ("tube", np.float64, (SAMPLES, 6)),
+    ("tube", np.float64, (SAMPLES, 9)),
     ("tolerance", np.float64),
     ("longest_step", np.float64),
     ("least_upright", np.float64),
@@ -72,7 +72,6 @@ RECORD_FIELDS = [
     ("follow_input", np.float64, (3,)),
     ("follow_z", np.float64),
     ("delay_steps", np.int64),
-    ("unexplained", np.float64, (3,)),
     ("observer_alone", np.float64),
     # memory
     ("event", np.int64),
@@ -105,8 +104,8 @@ class Limits:
     """Greatest angle of the thrust axis from the vertical [rad]."""
     contract: tuple[float, float, float]
     """Bound of |F_a - H(F_c)| as it is measured, noise included [N]."""
-    unexplained: tuple[float, float, float]
-    """Bound of the observer's force, noise included [N]."""
+    unexplained: Array
+    """(n, 3) bounds of the observer's force over the same rows, noise included [N]."""
 
     @staticmethod
     def of(tube: dict[str, Any]) -> "Limits":
@@ -118,7 +117,7 @@ class Limits:
         try:
             xyz, watch = tube["xyz"], tube["watch"]
             x, y, z = watch["contract_n"]
-            a, b, c = watch["unexplained_n"]
+            force = [*xyz["observer_n"], xyz["after_observer_n"]]
             return Limits(
                 step=float(tube["cell_s"]),
                 position=np.array([*xyz["p_m"], xyz["after_p_m"]], dtype=np.float64),
@@ -128,7 +127,7 @@ class Limits:
                 longest_step=LATE * float(watch["longest_step_s"]),
                 tilt=float(watch["tilt_rad"]),
                 contract=(float(x), float(y), float(z)),
-                unexplained=(float(a), float(b), float(c)),
+                unexplained=np.array(force, dtype=np.float64),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(
@@ -153,7 +152,7 @@ def store_limits(c: Any, limits: Limits, inner: InnerLoop) -> None:
     c["tube_step"], c["tube"] = step, rows
     c["tolerance"], c["longest_step"] = limits.tolerance, limits.longest_step
     c["least_upright"] = math.cos(limits.tilt)
-    c["contract"], c["unexplained"] = limits.contract, limits.unexplained
+    c["contract"] = limits.contract
     period = float(c["period"])
     c["follow"], c["follow_input"] = inner.sideways(period)
     c["follow_z"] = inner.vertical(period)
@@ -162,14 +161,15 @@ def store_limits(c: Any, limits: Limits, inner: InnerLoop) -> None:
 
 
 def _fewer_rows(limits: Limits) -> tuple[float, Array]:
-    """Return step and (SAMPLES, 6) bounds, each the greatest of those it stands for."""
+    """Return step and (SAMPLES, 9) bounds, each the greatest of those it stands for."""
     p, v = limits.noise
-    table = np.concatenate([limits.position + p, limits.velocity + v], axis=1)
+    table = np.concatenate([limits.position + p, limits.velocity + v, limits.unexplained], axis=1)
     together = math.ceil((len(table) - 1) / (SAMPLES - 1))
     whole = table[:-1]
     pad = -len(whole) % together
-    whole = np.concatenate([whole, np.repeat(whole[-1:], pad, axis=0)])
-    merged = whole.reshape(-1, together, 6).max(axis=1)
+    rest = np.maximum(whole[-1:], table[-1:])
+    whole = np.concatenate([whole, np.repeat(rest, pad, axis=0)])
+    merged = whole.reshape(-1, together, table.shape[1]).max(axis=1)
     rows = np.repeat(table[-1:], SAMPLES, axis=0)
     rows[: len(merged)] = merged
     return together * limits.step, rows
@@ -211,7 +211,7 @@ def watch(
     for i in range(3):
         if not abs(thrust * axis[i] - c.followed[i, 0]) <= c.contract[i]:
             return CONTRACT
-        if not abs(c.observer_force[i]) <= c.unexplained[i]:
+        if not abs(c.observer_force[i]) <= c.tube[row, 6 + i]:
             return RESIDUAL_FORCE
     return QUIET
 

@@ -460,9 +460,11 @@ def _monitor(loop: VerticalLoop, vehicle: Vehicle, tube: dict[str, Any] | None) 
             f"tilt at most {math.degrees(watch['tilt_rad']):.1f} degrees",
             f"real against commanded force within {x:.2g}/{y:.2g}/{z:.2g} N, noise included",
         ]
-        a, b, c = watch["unexplained_n"]
+        a, b, c = (max(column) for column in zip(*tube["xyz"]["observer_n"], strict=True))
         if loop.observer:
-            lines.append(f"disturbance estimate below {a:.3g}/{b:.3g}/{c:.3g} N")
+            lines.append(
+                f"disturbance estimate below its bound of the moment, at most {a:.3g}/{b:.3g}/{c:.3g} N"
+            )
         lines.append(f"at most {LATE * watch['longest_step_s']:.3g} s between two control steps")
     else:
         lines.append(f"control period + latency at most {loop.period + loop.latency:g} s")

@@ -58,6 +58,7 @@ def space_table(proof: SpatialProof, plan: Plan, loop: SpatialLoop) -> dict[str,
     if tube is None or not tube.finite:
         return table
     after = tube.after
+    noise = loop.observer * loop.mass * np.array(loop.noise_velocity) + loop.shift()
     return table | {
         "cell_s": tube.cell,
         "t_s": np.round(tube.times, 6).tolist(),
@@ -72,6 +73,8 @@ def space_table(proof: SpatialProof, plan: Plan, loop: SpatialLoop) -> dict[str,
         "xyz": {
             "p_m": [_up(row) for row in tube.position],
             "v_m_s": [_up(row) for row in tube.velocity],
+            "observer_n": [_up(row) for row in tube.bounds.disturbance + noise],
+            "after_observer_n": _up(after.disturbance + noise),
             "after_p_m": _up(after.position),
             "after_v_m_s": _up(after.velocity),
             "p_max_m": _up(tube.greatest),
@@ -91,14 +94,11 @@ def _watch(proof: SpatialProof, loop: SpatialLoop) -> dict[str, Any]:
     turned, share = math.sqrt(2) * loop.noise_attitude, loop.noise_thrust
     s = math.sin(tilt)
     seen = thrust * np.array([turned + share * s] * 2 + [share + turned * s])
-    bounds = np.maximum(tube.bounds.disturbance.max(axis=0), tube.after.disturbance)
-    noise = loop.observer * loop.mass * np.array(loop.noise_velocity) + loop.shift()
     return {
         "tolerance_n": loop.tolerance,
         "longest_step_s": loop.period,
         "tilt_rad": tilt + turned,
         "contract_n": _up(np.array(proof.errors.contract) + seen),
-        "unexplained_n": _up(bounds + noise),
         "noise_position_m": max(loop.noise_position),
         "noise_velocity_m_s": max(loop.noise_velocity),
     }

@@ -46,7 +46,7 @@ def limits(**changes):
         longest_step=1.5 * PERIOD,
         tilt=math.radians(20),
         contract=(2.0, 2.0, 2.0),
-        unexplained=(2.0, 2.0, 2.0),
+        unexplained=np.full((400, 3), 2.0),
     )
     return replace(wide, **changes)
 
@@ -116,7 +116,7 @@ def test_each_assumption_made_to_fail_is_noticed_within_two_steps(
 )
 def test_and_just_inside_the_bound_nothing_is(tmp_path, disturbed):
     changes = {"velocity": SLOW} if "speed" in disturbed else {}
-    bench = Bench(tmp_path, contract=(9.0,) * 3, unexplained=(9.0,) * 3, **changes)
+    bench = Bench(tmp_path, contract=(9.0,) * 3, unexplained=np.full((400, 3), 9.0), **changes)
     total = bench.settle()
     for _ in range(2):
         bench.step(**{"thrust": total, **disturbed})
@@ -138,7 +138,7 @@ def test_a_rotor_at_its_limit_and_a_solver_that_fails_are_noticed(tmp_path):
 
 def test_a_force_that_nothing_explains_is_noticed_as_fast_as_the_observer_is(tmp_path):
     """10 % of weight more than the file says: hovering takes 10 % more thrust."""
-    bench = Bench(tmp_path, contract=(9.0, 9.0, 9.0), unexplained=(0.5, 0.5, 0.5))
+    bench = Bench(tmp_path, contract=(9.0, 9.0, 9.0), unexplained=np.full((400, 3), 0.5))
     bench.settle()
     heavy = 1.1 * AERO.weight
     for _ in range(200):
@@ -170,7 +170,9 @@ def test_the_tube_is_coarsened_outward(tmp_path):
     rough = rng.uniform(0.05, 0.2, (1000, 3))
     record = lc.controller_record(AERO, "learned+observer", plan_descent(
         "s-curve", (0, 0, 1), 0.0, 1.0), 0.0)  # fmt: skip
-    store_limits(record[0], limits(position=rough, velocity=rough), InnerLoop.of(AERO))
+    store_limits(
+        record[0], limits(position=rough, velocity=rough, unexplained=rough), InnerLoop.of(AERO)
+    )
     c = record[0]
     for i in range(0, 1000, 7):
         row = min(int(i * 0.01 / c["tube_step"] + 1e-9), len(c["tube"]) - 1)
@@ -186,7 +188,7 @@ def test_in_flight_a_wrong_learned_force_voids_the_certificate_and_the_vehicle_l
     network = load_network(bundle(tmp_path, AERO, scale=3.0 if wrong else 0.1), AERO)
     flight = Flight(
         AERO, "learned+observer", replace(load_scenario("flat"), hover=1.0), network=network,
-        aero="none", certified=True, limits=limits(unexplained=(1.0, 1.0, 1.0)),
+        aero="none", certified=True, limits=limits(unexplained=np.full((400, 3), 1.0)),
     )  # fmt: skip
     landing = fly(flight, 0)
     events = landing.log["monitor"]
