@@ -229,6 +229,11 @@ def _check_plan(log: FlightLog, path: Path, plan: Plan) -> None:
     record = blank_record(np.dtype(SETPOINT_FIELDS, align=True))[0]
     store_plan(record, plan, 0.0)
     wanted = np.array([setpoint(record, float(t))[0][2] for t in log["time"][rows]])
+    if len(rows) and flying.all() and log["time"][-1] < plan.end:
+        raise InputError(
+            f"{path}: ends at {log['time'][-1]:.2f} s in the air, the plan goes on to {plan.end:.2f} s; "
+            "a calibration flight has to see every height that the certificate is for"
+        )
     off = np.abs(log["reference_height"][rows] - wanted)
     if not len(rows) or off.max() > SAME_PLAN:
         raise InputError(

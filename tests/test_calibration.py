@@ -126,3 +126,23 @@ def test_a_share_alpha_of_exchangeable_flights_leaves_the_bound():
     bound = np.sort(scores[:, :n], axis=1)[:, rank - 1]
     covered = (scores[:, n] <= bound).mean()
     assert 0.89 < covered < 0.91
+
+
+def test_a_flight_that_leaves_the_lowest_heights_out_is_refused(loop, intel_aero, tmp_path):
+    """The worst errors are near the floor: a log that ends above it would not show them."""
+    paths, network = loop
+    log = read_flight_log(paths[0])
+    cut = tmp_path / "cut.parquet"
+    write_flight_log(cut, log.rows(slice(0, int(np.argmax(log["height"] < 0.3)))))
+    plan = Flight(
+        intel_aero, "learned+observer", replace(load_scenario("flat"), hover=1.0)
+    ).plan  # fmt: skip
+    assert calibrate(paths, intel_aero, network, "learned+observer", plan=plan).rank == 9
+    with pytest.raises(InputError, match=r"ends at .* s in the air"):
+        calibrate([cut, *paths[1:]], intel_aero, network, "learned+observer", plan=plan)
+    # and with a hole in the middle
+    low = (log["height"] < 0.6) & (log["height"] > 0.4) & (log["contact"] < 0.5)
+    holed = tmp_path / "holed.parquet"
+    write_flight_log(holed, log.rows(~low))
+    with pytest.raises(InputError, match="gaps, the first"):
+        calibrate([holed, *paths[1:]], intel_aero, network, "learned+observer", plan=plan)
