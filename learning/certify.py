@@ -137,6 +137,9 @@ def certify(
         inside = _in_space(plan, network, space_loop, calibration, start, report)
         conditions, certified = inside.conditions, inside.certified
         tube = space_table(inside, plan, space_loop)
+        if certified:
+            report(0.95, "the loop without the learned force")
+            tube["fallback"] = _fallback(plan, network, vehicle, inside, calibration)
         channels = tube.get("shares", {})
         tube["every_reference"] = every_reference
     elif plan is not None:
@@ -220,6 +223,50 @@ def _in_space(
         plan, force, loop, errors, begin,
         progress=lambda share, text: report(0.2 + 0.75 * share, text),
     )  # fmt: skip
+
+
+def _fallback(
+    plan: Plan,
+    network: Network,
+    vehicle: Vehicle,
+    proof: SpatialProof,
+    calibration: Calibration,
+) -> dict[str, Any]:
+    """Return what is proved of the loop that flies on when the learned force was dropped.
+
+    It is ``observer`` with the whole learned force as error, from anywhere in the tube.
+    """
+    assert proof.tube is not None
+    force = RestrictedForce.of(network)
+    whole = np.zeros(3)
+    for box in proof.boxes:
+        ends = np.array([box.height, box.vertical_speed, box.thrust])
+        reach = box.slopes.magnitude @ ((ends[:, 1] - ends[:, 0]) / 2)
+        whole = np.maximum(whole, np.abs(force.force(*ends.mean(axis=1))) + reach)
+    sideways = float(np.hypot(whole[0], whole[1]))  # whatever the heading
+    whole[:2] = sideways
+    x, y, z = (float(a + b) for a, b in zip(calibration.changing, whole, strict=True))
+    p, v = (
+        proof.tube.greatest,
+        np.maximum(proof.tube.velocity.max(axis=0), proof.tube.after.velocity),
+    )
+    errors = SpatialErrors(
+        (x, y, z), calibration.constant, calibration.contract, "the whole learned force",
+        calibration.contract_step,
+    )  # fmt: skip
+    start = SpatialStart(
+        (float(p[0]), float(p[1]), float(p[2])), (float(v[0]), float(v[1]), float(v[2])), None
+    )
+    tried = prove_space(plan, force.scaled(0.0), SpatialLoop.of(vehicle, "observer"), errors, start)
+    failed = [c for c in tried.conditions if not c.holds]
+    where = [f"{c.name} on {c.axis}, {c.bin}: {c.statement}" for c in failed]
+    return {
+        "controller": "observer",
+        "certified": tried.certified,
+        "changing_n": [x, y, z],
+        "p_max_m": [float(a) for a in tried.greatest()] if tried.certified else None,
+        "fails": where[0] if where else None,
+    }
 
 
 def _bounds(errors: ErrorBounds | None, calibration: Calibration | None) -> dict[str, Any] | None:

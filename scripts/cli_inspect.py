@@ -342,6 +342,14 @@ def show_certificate(certificate: dict[str, Any], out: Report) -> None:
     tube = certificate["tube"]
     if tube is not None and "p_max_m" in tube:
         out.line(_tube_in_words(tube, certificate["error_bounds"]))
+        fallback = tube.get("fallback")
+        if fallback and fallback["certified"]:
+            size = "/".join(f"{100 * p:.3g}" for p in fallback["p_max_m"])
+            out.line(f"without the learned force, should the monitor drop it: within {size} cm")
+        elif fallback:
+            out.line(
+                f"without the learned force, should the monitor drop it: not proved ({fallback['fails']})"
+            )
         parts = sorted(tube["shares"].items(), key=lambda item: -item[1])[:5]
         out.line("made of " + ", ".join(f"{name} {share:.0%}" for name, share in parts))
     out.table(
