@@ -28,7 +28,7 @@ NUMBA: Any = numba.config
 def _compiled_sources() -> list[Path]:
     """Return the files with compiled functions and those they import from, for their constants."""
     here = Path(__file__).parent
-    rooms = {"controller": here, "sim": here.parent / "sim"}
+    rooms = {name: here.parent / name for name in ("controller", "sim", "learning")}
     files = {f"{room}.{f.stem}": f for room, folder in rooms.items() for f in folder.glob("*.py")}
     texts = {name: file.read_text(encoding="utf-8") for name, file in files.items()}
     wanted = {name for name, text in texts.items() if "@compiled" in text}

@@ -1,6 +1,6 @@
 """The verdict for every reference in three dimensions, without a tube.
 
-As ``certificate.decide`` for the vertical axis, on the model of ``spatial_model`` with the slopes of the
+As ``vertical_decision`` for one axis, on the model of ``spatial_model`` with the slopes of the
 whole envelope: there is one command for every wanted force inside a cone, each axis with its attitude
 and motor lag is stable, and the small gain of everything uncertain, axes coupled, is below one.
 
@@ -11,13 +11,13 @@ import math
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 from scipy.linalg import block_diag
 
-from neural_lander.controller.certificate import Condition
+from neural_lander.controller.condition import Condition
 from neural_lander.controller.force_slopes import ForceSlopes
 from neural_lander.controller.loop_model import peak_to_peak_gains
 from neural_lander.controller.spatial_model import AXES, SpatialLoop
+from neural_lander.controller.vertical_decision import EVERYWHERE, witnessed
 
 CONE = math.radians(20)
 """Tilt of wanted, commanded and real force that the verdict is for [rad]."""
@@ -32,10 +32,7 @@ def decide_in_space(
     """Return H1, H2 of each axis, and H3, with both sides; what could not be computed has None."""
 
     def condition(name: str, axis: str, statement: str, lhs: float | None, rhs: float) -> Condition:
-        sign = 1.0 if name == "H1" else -1.0
-        margin = None if lhs is None else sign * (lhs - rhs)
-        holds = margin is not None and margin > 0
-        return Condition(name, axis, "all heights", statement, lhs, rhs, margin, holds)
+        return Condition.of(name, axis, EVERYWHERE, statement, lhs, rhs, above=name == "H1")
 
     least = loop.cancelled(slopes, tilt).least
     where = f"tilted up to {math.degrees(tilt):.0f} degrees"
@@ -64,22 +61,16 @@ def decide_in_space(
         if np.isfinite(seen).all():
             loop_gain = seen @ model.S
             radius = float(np.abs(np.linalg.eigvals(loop_gain)).max())
-            if radius < 1 and not _witnessed(loop_gain):
+            if radius < 1 and not witnessed(loop_gain):
                 radius = 1.0
     found.append(condition("H3", "xyz", "rho(M S) < 1: small gain, all axes coupled", radius, 1.0))
     return tuple(found)
 
 
-def _witnessed(loop_gain: npt.NDArray[np.float64]) -> bool:
-    """Whether there is an x > 0 with loop_gain x < x, which proves the radius below 1."""
-    witness = np.linalg.solve(np.eye(len(loop_gain)) - loop_gain, np.ones(len(loop_gain)))
-    return bool((witness > 0).all() and (loop_gain @ witness < witness).all())
-
-
 def passes_in_space(slopes: ForceSlopes, loop: SpatialLoop, parameter: str, share: float) -> bool:
     """Whether every condition holds with one parameter at a share of its value.
 
-    ``parameter``: "scale", "latency", "lag", or "gains", as ``certificate.remedies`` has them.
+    ``parameter``: "scale", "latency", "lag", or "gains", as ``vertical_decision.remedies`` has them.
     """
     if parameter == "scale":
         slopes = slopes.scaled(share)

@@ -28,25 +28,24 @@ from neural_lander.controller.certificate import (
     Certificate,
     binding,
     certificate_path,
-    decide,
     package_version,
     read_certificate,
-    remedies,
     write_certificate,
 )
 from neural_lander.controller.errors import InputError
 from neural_lander.controller.files import read_json, sha256_of, sha256_of_file
 from neural_lander.controller.force_slopes import ForceSlopes
 from neural_lander.controller.loop_model import VerticalLoop
-from neural_lander.controller.monitor import LATE
 from neural_lander.controller.network import SOURCES, Network, load_network
 from neural_lander.controller.setpoint import Plan
-from neural_lander.controller.spatial_decision import CONE, decide_in_space, passes_in_space
+from neural_lander.controller.spatial_decision import decide_in_space, passes_in_space
 from neural_lander.controller.spatial_model import SpatialLoop
 from neural_lander.controller.spatial_tube import SpatialErrors, SpatialStart
 from neural_lander.controller.tube import ErrorBounds, Start
 from neural_lander.controller.vehicle import Vehicle
-from neural_lander.learning.calibration import CONTRACT_CUTOFF, CUTOFF, Calibration
+from neural_lander.controller.vertical_decision import decide, remedies
+from neural_lander.learning.assumptions import assumptions, assumptions_in_space, watched
+from neural_lander.learning.calibration import Calibration
 from neural_lander.learning.level_force import LevelForce
 from neural_lander.learning.restricted_force import RestrictedForce
 from neural_lander.learning.slopes import UNITS, Box, Interval, layer_norm_bound, slope_intervals
@@ -181,10 +180,10 @@ def certify(
         tube=tube,
         error_bounds=_bounds(errors, calibration),
         reported=_paper(network, vehicle, info),
-        assumptions=_assumptions(loop, vehicle, tube, errors)
+        assumptions=assumptions(loop, vehicle, tube, errors)
         if calibration is None or tube is None
-        else _assumptions_in_space(loop, vehicle, tube, calibration),
-        monitor=_monitor(loop, vehicle, tube),
+        else assumptions_in_space(loop, vehicle, tube, calibration),
+        monitor=watched(loop, vehicle, tube),
         binding=bound,
         remedies=helps,
         question=question,
@@ -407,119 +406,3 @@ def _number(value: Any) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return None
     return float(value)
-
-
-def _assumptions(
-    loop: VerticalLoop,
-    vehicle: Vehicle,
-    tube: dict[str, Any] | None,
-    errors: ErrorBounds | None,
-) -> tuple[str, ...]:
-    low, high = loop.lag
-    scope = (
-        "vertical axis only, flown level: attitude, sideways motion and unequal rotors are not in "
-        "the proof; what they add to the vertical force counts as error of the learned force"
-    )
-    if tube is None or errors is None:
-        scope = (
-            "flown at any heading that stays the same, while wanted, commanded and real force are "
-            f"tilted by at most {math.degrees(CONE):.0f} degrees: no reference may ask for more; "
-            "the real force follows the commanded one as attitude loop and motor lag say, what "
-            "they leave is bounded, and what attitude, sideways speed and unequal rotors add "
-            "to the learned force counts as its error"
-        )
-        far = (
-            "the proof says that the errors stay bounded, not how far: no tube, because it is for "
-            "every reference and no bound of the learned force's error is part of it"
-        )
-    else:
-        far = (
-            f"the learned force is off by at most {errors.constant:g} N that stays the same through "
-            f"the flight and {errors.changing:g} N that may change in any way ({errors.source}); "
-            f"the flight follows the plan {tube['plan']!r} and starts within "
-            f"{tube['start']['height']:g} m and {tube['start']['speed']:g} m/s of it, thrust and "
-            "commands under way at weight; until first contact"
-        )
-    lines = [
-        scope,
-        far,
-        "no rotor leaves its limits, and the solver of the thrust finds a solution within "
-        f"{loop.tolerance:.2g} N",
-        f"thrust follows its command with a first-order lag between {low:g} and {high:g} s, the "
-        "same for all rotors",
-        f"control every {loop.period:g} s, applied at most {loop.latency:g} s after the "
-        "measurement",
-        f"the estimate is off by at most {loop.noise_position:g} m and "
-        f"{loop.noise_velocity:g} m/s; it does not lag",
-        f"mass {vehicle.mass:g} kg as in the vehicle's file; a wrong mass counts as error",
-        "free flight over a level surface at rest: no contact, and height changes with z alone",
-    ]
-    if loop.observer:
-        lines.append(
-            "the observer stays inside its limit, its rotor speeds and velocities are of the "
-            f"same moment, at most {loop.period:g} s old, and the thrust it gets from them is off by "
-            f"at most {loop.noise_thrust:.2%}"
-        )
-    return tuple(lines)
-
-
-def _assumptions_in_space(
-    loop: VerticalLoop, vehicle: Vehicle, tube: dict[str, Any], calibration: Calibration
-) -> tuple[str, ...]:
-    """Return what the proof in three dimensions takes for granted."""
-    start = tube["start"]
-
-    def triple(values: tuple[float, float, float]) -> str:
-        return "/".join(f"{value:.3g}" for value in values)
-
-    lines = [
-        f"the next flight is like the {len(calibration.scores)} calibration flights; its bounds "
-        f"then hold with probability {1 - calibration.alpha:g} (k = {calibration.rank}); forces were "
-        f"measured behind {CUTOFF:g} Hz, the inner loop behind {CONTRACT_CUTOFF:g} Hz, and what is "
-        "faster was not seen",
-        f"learned force off by at most {triple(calibration.constant)} N that stays the same and "
-        f"{triple(calibration.changing)} N that may change (x/y/z)",
-        "the real thrust vector follows the commanded one as its attitude loop and motor lag say, "
-        f"within {triple(calibration.contract)} N (x/y/z)",
-        f"the flight follows the plan {tube['plan']!r} and starts within "
-        f"{triple(tuple(start['position']))} m and {triple(tuple(start['velocity']))} m/s of it, "
-        "upright and at weight; until first contact, or until the touchdown logic pushes down",
-        f"control every {loop.period:g} s, applied at most {loop.latency:g} s after the measurement",
-        f"the estimate is off by at most {loop.noise_position:g} m, {loop.noise_velocity:g} m/s "
-        f"and {vehicle.noise.attitude:g} rad; it does not lag",
-        "free flight over a level surface at rest: no contact, and height changes with z alone; "
-        "the heading stays the same",
-    ]
-    if loop.observer:
-        lines.append(
-            "the observer's rotor speeds and velocities are of the same moment, at most "
-            f"{loop.period:g} s old, and its thrust is off by at most {loop.noise_thrust:.2%}"
-        )
-    return tuple(lines)
-
-
-def _monitor(loop: VerticalLoop, vehicle: Vehicle, tube: dict[str, Any] | None) -> tuple[str, ...]:
-    lines = [] if tube is None else ["the estimate inside tube and noise"]
-    if tube is not None and "watch" in tube:
-        watch = tube["watch"]
-        x, y, z = watch["contract_n"]
-        lines += [
-            f"tilt at most {math.degrees(watch['tilt_rad']):.1f} degrees",
-            f"real against commanded force within {x:.2g}/{y:.2g}/{z:.2g} N, noise included",
-        ]
-        a, b, c = (max(column) for column in zip(*tube["xyz"]["observer_n"], strict=True))
-        if loop.observer:
-            lines.append(
-                f"disturbance estimate below its bound of the moment, at most {a:.3g}/{b:.3g}/{c:.3g} N"
-            )
-        lines.append(f"at most {LATE * watch['longest_step_s']:.3g} s between two control steps")
-    else:
-        lines.append(f"control period + latency at most {loop.period + loop.latency:g} s")
-    lines += [
-        f"residual of the thrust solver at most {loop.tolerance:.2g} N",
-        "no rotor saturated",
-    ]
-    if loop.observer and (tube is None or "watch" not in tube):
-        limit = vehicle.gains.observer_limit * vehicle.weight
-        lines.append(f"disturbance estimate below {limit:.3g} N")
-    return tuple(lines)

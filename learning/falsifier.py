@@ -27,6 +27,7 @@ from neural_lander.controller.loop_model import VerticalLoop
 from neural_lander.controller.setpoint import RECORD_FIELDS, Plan, setpoint, store_plan
 from neural_lander.controller.tube import ErrorBounds, Tube
 from neural_lander.controller.vehicle import GRAVITY
+from neural_lander.learning.compiled_force import force_and_slopes
 from neural_lander.learning.level_force import LevelForce
 
 Array = npt.NDArray[np.float64]
@@ -220,50 +221,13 @@ def _flat(force: LevelForce) -> Flat:
 
 
 @compiled
-def _phi(net: Any, z: float, v: float, thrust: float, work: Any) -> Any:
+def _phi(
+    net: Any, z: float, v: float, thrust: float, work: Any
+) -> tuple[float, float, float, float]:
     """Return phi and its slopes in z, v, T."""
-    sizes, weights, biases, low, high, k_f = net
-    layers = len(sizes) - 1
-    third, chain = thrust, 1.0
-    if k_f > 0.0:
-        third = np.sqrt(max(thrust, 1e-9) / (4.0 * k_f))
-        chain = 1.0 / (8.0 * k_f * third)
-    work[0, 0], work[0, 1], work[0, 2] = z, v, third
-    inside = (1.0, 1.0, 1.0)
-    g0, g1, g2 = inside
-    if z < low[0] or z > high[0]:
-        g0 = 0.0
-    if v < low[1] or v > high[1]:
-        g1 = 0.0
-    if third < low[2] or third > high[2]:
-        g2 = 0.0
-    for i in range(3):
-        work[0, i] = min(max(work[0, i], low[i]), high[i])
-    w0, b0 = 0, 0
-    for layer in range(layers):
-        n_in, n_out = sizes[layer], sizes[layer + 1]
-        for j in range(n_out):
-            y = biases[b0 + j]
-            for i in range(n_in):
-                y += weights[w0 + j * n_in + i] * work[layer, i]
-            work[layer + 1, j] = y if layer == layers - 1 or y > 0.0 else 0.0
-        w0 += n_in * n_out
-        b0 += n_out
-    value = work[layers, 0]
-    a, b = work[layers + 1], work[layers + 2]
-    a[0] = 1.0
-    for layer in range(layers - 1, -1, -1):
-        n_in, n_out = sizes[layer], sizes[layer + 1]
-        w0 -= n_in * n_out
-        for i in range(n_in):
-            b[i] = 0.0
-        for j in range(n_out):
-            if a[j] != 0.0:
-                for i in range(n_in):
-                    b[i] += a[j] * weights[w0 + j * n_in + i]
-        for i in range(n_in):
-            a[i] = b[i] if layer == 0 or work[layer, i] > 0.0 else 0.0
-    return value, g0 * a[0], g1 * a[1], g2 * a[2] * chain
+    out = np.zeros((1, 4))
+    force_and_slopes(net, z, v, thrust, work, out)
+    return out[0, 3], out[0, 0], out[0, 1], out[0, 2]
 
 
 @compiled

@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from neural_lander.controller.certificate import Condition
+from neural_lander.controller.condition import Condition
 from neural_lander.controller.force_slopes import ForceSlopes
 from neural_lander.controller.loop_model import Interval
 from neural_lander.controller.spatial_tube import (

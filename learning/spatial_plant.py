@@ -13,51 +13,7 @@ from typing import Any
 import numpy as np
 
 from neural_lander.controller.compiled import compiled
-
-
-@compiled
-def _phi(net: Any, z: float, v: float, thrust: float, work: Any, out: Any) -> None:
-    """Write phi (3) into out[:, 3] and its slopes in z, v, T into out[:, :3]."""
-    sizes, weights, biases, low, high, k_f = net
-    layers = len(sizes) - 1
-    third, chain = thrust, 1.0
-    if k_f > 0.0:
-        third = np.sqrt(max(thrust, 1e-9) / (4.0 * k_f))
-        chain = 1.0 / (8.0 * k_f * third)
-    value = (z, v, third)
-    for i in range(3):
-        work[0, i] = min(max(value[i], low[i]), high[i])
-    w0, b0 = 0, 0
-    for layer in range(layers):
-        n_in, n_out = sizes[layer], sizes[layer + 1]
-        for j in range(n_out):
-            y = biases[b0 + j]
-            for i in range(n_in):
-                y += weights[w0 + j * n_in + i] * work[layer, i]
-            work[layer + 1, j] = y if layer == layers - 1 or y > 0.0 else 0.0
-        w0 += n_in * n_out
-        b0 += n_out
-    a, b = work[layers + 1], work[layers + 2]
-    for row in range(3):
-        out[row, 3] = work[layers, row]
-        for j in range(3):
-            a[j] = 1.0 if j == row else 0.0
-        w = w0
-        for layer in range(layers - 1, -1, -1):
-            n_in, n_out = sizes[layer], sizes[layer + 1]
-            w -= n_in * n_out
-            for i in range(n_in):
-                b[i] = 0.0
-            for j in range(n_out):
-                if a[j] != 0.0:
-                    for i in range(n_in):
-                        b[i] += a[j] * weights[w + j * n_in + i]
-            for i in range(n_in):
-                a[i] = b[i] if layer == 0 or work[layer, i] > 0.0 else 0.0
-        for i in range(3):
-            inside = low[i] <= value[i] <= high[i]
-            out[row, i] = a[i] if inside else 0.0
-        out[row, 2] *= chain
+from neural_lander.learning.compiled_force import force_and_slopes
 
 
 @compiled
@@ -74,7 +30,7 @@ def _solve(
     t = min(max(guess, low), high)
     a, b = low, high
     for _ in range(80):
-        _phi(net, z, v, t, work, at)
+        force_and_slopes(net, z, v, t, work, at)
         for j in range(3):
             force[j] = wanted[j] - at[j, 3]
         length = _length(force)
@@ -149,7 +105,7 @@ def simulate(
             stretch = share * _length(real) / max(_length(seen), 1e-9)
             for j in range(3):
                 seen[j] *= stretch
-            _phi(net, ph[2], vh[2], _length(seen), work, at_observer[k])
+            force_and_slopes(net, ph[2], vh[2], _length(seen), work, at_observer[k])
             for j in range(3):
                 rate[j] += seen[j] + at_observer[k, j, 3]
             rate[2] -= m * g
@@ -191,7 +147,7 @@ def simulate(
                     for column in range(3):
                         after[j, row] += step[j, row, column] * xi[j, column]
                     middle[j] += 0.5 * look[j, row] * (xi[j, row] + after[j, row])
-            _phi(net, p[2], v[2], _length(middle), work, at)
+            force_and_slopes(net, p[2], v[2], _length(middle), work, at)
             length = _length(middle)
             for j in range(3):
                 a[j] = (middle[j] + at[j, 3] + e[i, j]) / m

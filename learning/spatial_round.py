@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from neural_lander.controller.certificate import Condition
+from neural_lander.controller.condition import Condition
 from neural_lander.controller.force_slopes import ForceSlopes, Z
 from neural_lander.controller.loop_model import Interval
 from neural_lander.controller.reference_cells import reference_cells
@@ -38,7 +38,7 @@ from neural_lander.learning.spatial_boxes import (
     SpatialForce,
     SpatialProof,
 )
-from neural_lander.learning.tube_proof import SETTLING
+from neural_lander.learning.tube_proof import SETTLING, reference_thrust
 
 Array = npt.NDArray[np.float64]
 
@@ -76,7 +76,14 @@ class Round:
         x, y, z = (reference_cells(plan, cell, plan.end + SETTLING, axis) for axis in range(3))
         rest = min(len(z.low) - 2, math.ceil(plan.end / cell))
         height, speed, acceleration, _ = z.middle.T
-        thrust = reference_thrust(force, loop, height, speed, acceleration)
+        thrust = reference_thrust(
+            lambda *state: force.force(*state)[..., Z],
+            loop.mass,
+            loop.thrust_limits,
+            height,
+            speed,
+            acceleration,
+        )
         ranges = segment_ranges(z, rest)
         return Round((x, y, z), ranges, force, loop, errors, start, rest, thrust, effort)
 
@@ -146,13 +153,13 @@ class Round:
         slopes = self._slopes(height, speed, thrust)
         effect = self.loop.cancelled(slopes, r.tilt)
         found = [
-            _condition("H1", "z", name, "1 + min u' a_T > 0: one force gives the wanted force",
+            Condition.of("H1", "z", name, "1 + min u' a_T > 0: one force gives the wanted force",
                        effect.least, 0.0, above=True),
         ]  # fmt: skip
         if self.effort == THOROUGH:
             whole = self.force.slopes(height, speed, everywhere, 0.2, 200).magnitude[:, 2]
             found.append(
-                _condition("H1", "z", name, "1 - max|a_T| > 0 for every thrust the rotors have",
+                Condition.of("H1", "z", name, "1 - max|a_T| > 0 for every thrust the rotors have",
                            1 - float(np.linalg.norm(whole)), 0.0, above=True)
             )  # fmt: skip
         box = SpatialBox(
@@ -268,19 +275,19 @@ class Round:
         """Return H2 and H3."""
         last = segments[-1].name
         found = [
-            _condition("H3", "xyz", s.name, "rho(G S) < 1 inside a cell of the time grid", float(g),
+            Condition.of("H3", "xyz", s.name, "rho(G S) < 1 inside a cell of the time grid", float(g),
                        1.0)
             for s, g in zip(segments, tube.small_gain, strict=True)
         ]  # fmt: skip
         for axis, abscissa in zip(AXES, tube.abscissa_after, strict=True):
             found.append(
-                _condition("H2", axis, last, "max Re eig(A) < 0 after the plan [1/s]",
+                Condition.of("H2", axis, last, "max Re eig(A) < 0 after the plan [1/s]",
                            float(abscissa), 0.0)
             )  # fmt: skip
         gain = tube.small_gain_after if math.isfinite(tube.small_gain_after) else None
-        found.append(_condition("H3", "xyz", last, "rho(M S) < 1 after the plan", gain, 1.0))
+        found.append(Condition.of("H3", "xyz", last, "rho(M S) < 1 after the plan", gain, 1.0))
         if not tube.finite and all(c.holds for c in found):
-            found.append(_condition("H3", "xyz", last, "the bounds stay finite", None, 1.0))
+            found.append(Condition.of("H3", "xyz", last, "the bounds stay finite", None, 1.0))
         return found
 
     def _inside(self, box: SpatialBox, felt: Array) -> list[Condition]:
@@ -292,67 +299,41 @@ class Round:
             ("thrust", "N", box.thrust, box.reached_thrust),
         ):
             found.append(
-                _condition("H4", "z", box.name, f"greatest {what} below the box's end [{unit}]",
+                Condition.of("H4", "z", box.name, f"greatest {what} below the box's end [{unit}]",
                            need[1], have[1])
             )  # fmt: skip
             if what == "height" and have[0] <= -self.loop.noise_position[Z]:
                 continue  # the box reaches down to the surface: contact comes first
             found.append(
-                _condition("H4", "z", box.name,
+                Condition.of("H4", "z", box.name,
                            f"the box's lower end below the least {what} [{unit}]", have[0], need[0])
             )  # fmt: skip
         found.append(
-            _condition("H4", "xy", box.name, "greatest tilt of a force inside the cone [rad]",
+            Condition.of("H4", "xy", box.name, "greatest tilt of a force inside the cone [rad]",
                        box.reached_tilt, box.tilt)
         )  # fmt: skip
         low, high = self.loop.thrust_limits
         found += [
-            _condition("H5", "xy", box.name, "greatest tilt below the contract's limit [rad]",
+            Condition.of("H5", "xy", box.name, "greatest tilt below the contract's limit [rad]",
                        box.reached_tilt, self.loop.tilt_limit),
-            _condition("H5", "z", box.name, "greatest thrust below the rotors' limit [N]",
+            Condition.of("H5", "z", box.name, "greatest thrust below the rotors' limit [N]",
                        box.reached_thrust[1], high),
-            _condition("H5", "z", box.name, "the rotors' lower limit below the least thrust [N]",
+            Condition.of("H5", "z", box.name, "the rotors' lower limit below the least thrust [N]",
                        low, box.reached_thrust[0]),
         ]  # fmt: skip
         if self.loop.observer:
             found += [
-                _condition("H5", axis, box.name, "disturbance estimate below its limit [N]",
+                Condition.of("H5", axis, box.name, "disturbance estimate below its limit [N]",
                            float(d), self.loop.observer_limit)
                 for axis, d in zip(AXES, felt, strict=True)
             ]  # fmt: skip
         return [c for c in found if math.isfinite(c.rhs)]
 
 
-def reference_thrust(
-    force: SpatialForce, loop: SpatialLoop, height: Array, speed: Array, acceleration: Array
-) -> Array:
-    """Return the thrust (...,) with T + phi_z(z, v, T) = m (g + a), by bisection [N]."""
-    wanted = loop.mass * (GRAVITY + acceleration)
-    limit = loop.thrust_limits
-    low = np.full(wanted.shape, limit[0])
-    high = np.full(wanted.shape, limit[1] if math.isfinite(limit[1]) else 3 * GRAVITY * loop.mass)
-    for _ in range(60):
-        middle = (low + high) / 2
-        above = middle + force.force(height, speed, middle)[..., Z] > wanted
-        low, high = np.where(above, low, middle), np.where(above, middle, high)
-    return np.asarray((low + high) / 2)
-
-
 def _longer(lean: Array, least: float) -> float:
     """Return how much longer a force is than its vertical part, at least ``least`` [N]."""
     side = float(np.hypot(lean[0], lean[1]))
     return min(side, side**2 / (2 * max(least, 1e-9)))
-
-
-def _condition(
-    name: str, axis: str, where: str, statement: str, lhs: float | None, rhs: float,
-    above: bool = False,
-) -> Condition:  # fmt: skip
-    """Return lhs < rhs, or with ``above`` lhs > rhs."""
-    left, right = None if lhs is None else float(lhs), float(rhs)
-    margin = None if left is None else (left - right if above else right - left)
-    holds = margin is not None and margin > 0
-    return Condition(name, axis, where, statement, left, right, margin, holds)
 
 
 def _triple(values: Array) -> Triple:

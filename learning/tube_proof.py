@@ -20,7 +20,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from neural_lander.controller.certificate import Condition
+from neural_lander.controller.condition import Condition
 from neural_lander.controller.errors import InputError
 from neural_lander.controller.loop_model import Interval, VerticalLoop, VerticalSlopes
 from neural_lander.controller.reference_cells import ReferenceCells, reference_cells
@@ -222,7 +222,7 @@ class _Round:
         rest = min(len(cells.low) - 2, math.ceil(plan.end / cell))
         ranges = segment_ranges(cells, rest)
         z, v, a, _ = cells.middle.T
-        thrust = reference_thrust(force, loop, z, v, a)
+        thrust = reference_thrust(force.force, loop.mass, loop.thrust_limits, z, v, a)
         return _Round(cells, ranges, force, loop, errors, start, rest, thrust)
 
     def prove(self, radii: Sequence[Radii], count: int) -> tuple[TubeProof, list[Radii] | None]:
@@ -310,9 +310,9 @@ class _Round:
         box = (max(span[0] - radius[2], everywhere[0]), min(span[1] + radius[2], everywhere[1]))
         slopes = self.force.slopes(height, speed, box) if box[0] < box[1] else whole
         h1 = [
-            _condition("H1", name, "1 + min a_u > 0 in the box: one thrust gives the wanted force",
+            Condition.of("H1", "z", name, "1 + min a_u > 0 in the box: one thrust gives the wanted force",
                        1 + slopes.thrust[0], 0.0, True),
-            _condition("H1", name, "1 + min a_u > 0 for every thrust the rotors have",
+            Condition.of("H1", "z", name, "1 + min a_u > 0 for every thrust the rotors have",
                        1 + whole.thrust[0], 0.0, True),
         ]  # fmt: skip
         return Segment(first, end, name, slopes, box), span, h1
@@ -379,15 +379,17 @@ class _Round:
         """Return H2 and H3."""
         last = segments[-1].name
         found = [
-            _condition("H3", s.name, "rho(G S) < 1 inside a cell of the time grid", float(g), 1.0)
+            Condition.of(
+                "H3", "z", s.name, "rho(G S) < 1 inside a cell of the time grid", float(g), 1.0
+            )
             for s, g in zip(segments, tube.small_gain, strict=True)
         ]
         found.append(
-            _condition("H2", last, "max Re eig(A) < 0 after the plan [1/s]",
+            Condition.of("H2", "z", last, "max Re eig(A) < 0 after the plan [1/s]",
                        tube.abscissa_after, 0.0)
         )  # fmt: skip
         gain = tube.small_gain_after if math.isfinite(tube.small_gain_after) else None
-        found.append(_condition("H3", last, "rho(M S) < 1 after the plan", gain, 1.0))
+        found.append(Condition.of("H3", "z", last, "rho(M S) < 1 after the plan", gain, 1.0))
         return found
 
     def _inside(
@@ -401,28 +403,28 @@ class _Round:
             ("thrust", "N", box.thrust, reached.reached_thrust),
         ):
             found.append(
-                _condition("H4", box.name, f"greatest {what} below the box's end [{unit}]",
+                Condition.of("H4", "z", box.name, f"greatest {what} below the box's end [{unit}]",
                            need[1], have[1])
             )  # fmt: skip
             if what == "height" and have[0] <= -self.loop.noise_position:
                 continue  # the box reaches down to the surface: contact comes first
             found.append(
-                _condition("H4", box.name, f"the box's lower end below the least {what} [{unit}]",
+                Condition.of("H4", "z", box.name, f"the box's lower end below the least {what} [{unit}]",
                            have[0], need[0])
             )  # fmt: skip
         limits = self.loop.thrust_limits
         found.append(
-            _condition("H5", box.name, "greatest thrust below the rotors' limit [N]",
+            Condition.of("H5", "z", box.name, "greatest thrust below the rotors' limit [N]",
                        reached.reached_thrust[1], limits[1])
         )  # fmt: skip
         found.append(
-            _condition("H5", box.name, "the rotors' lower limit below the least thrust [N]",
+            Condition.of("H5", "z", box.name, "the rotors' lower limit below the least thrust [N]",
                        limits[0], reached.reached_thrust[0])
         )  # fmt: skip
         if self.loop.observer:
             noise = self.loop.observer * self.loop.mass * self.loop.noise_velocity
             found.append(
-                _condition("H5", box.name, "disturbance estimate below its limit [N]",
+                Condition.of("H5", "z", box.name, "disturbance estimate below its limit [N]",
                            tube.bound("disturbance", segment, last) + noise,
                            self.loop.observer_limit)
             )  # fmt: skip
@@ -430,27 +432,25 @@ class _Round:
 
 
 def reference_thrust(
-    force: VerticalForce, loop: VerticalLoop, height: Array, speed: Array, acceleration: Array
+    force: Callable[[Array, Array, Array], Array],
+    mass: float,
+    limits: Interval,
+    height: Array,
+    speed: Array,
+    acceleration: Array,
 ) -> Array:
-    """Return the thrust (...,) with T + phi(z, v, T) = m (g + a), by bisection [N]."""
-    wanted = loop.mass * (GRAVITY + acceleration)
-    limit = loop.thrust_limits
-    low = np.full(wanted.shape, limit[0])
-    high = np.full(wanted.shape, limit[1] if math.isfinite(limit[1]) else 3 * GRAVITY * loop.mass)
+    """Return the thrust (...,) with T + phi(z, v, T) = m (g + a), by bisection [N].
+
+    ``force`` is phi, upward [N]; ``limits`` are those of the thrust, the upper one may be infinite.
+    """
+    wanted = mass * (GRAVITY + acceleration)
+    low = np.full(wanted.shape, limits[0])
+    high = np.full(wanted.shape, limits[1] if math.isfinite(limits[1]) else 3 * GRAVITY * mass)
     for _ in range(60):
         middle = (low + high) / 2
-        above = middle + force.force(height, speed, middle) > wanted
+        above = middle + force(height, speed, middle) > wanted
         low, high = np.where(above, low, middle), np.where(above, middle, high)
     return np.asarray((low + high) / 2)
-
-
-def _condition(
-    name: str, where: str, statement: str, lhs: float | None, rhs: float, above: bool = False
-) -> Condition:
-    """Return lhs < rhs, or with ``above`` lhs > rhs."""
-    margin = None if lhs is None else (lhs - rhs if above else rhs - lhs)
-    holds = margin is not None and margin > 0
-    return Condition(name, "z", where, statement, lhs, rhs, margin, holds)
 
 
 def _magnitude(interval: Interval) -> float:

@@ -21,7 +21,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from neural_lander.controller.certificate import decide
 from neural_lander.controller.errors import InputError
 from neural_lander.controller.loop_model import VerticalLoop, VerticalSlopes
 from neural_lander.controller.network import load_network
@@ -29,6 +28,7 @@ from neural_lander.controller.reference_cells import ReferenceCells
 from neural_lander.controller.setpoint import Plan, SCurve, plan_descent
 from neural_lander.controller.tube import ErrorBounds, Start, Tube, tube_along
 from neural_lander.controller.vehicle import load_vehicle
+from neural_lander.controller.vertical_decision import decide
 from neural_lander.learning.falsifier import WorstFlights, diverges, falsify
 from neural_lander.learning.level_force import LevelForce
 from neural_lander.learning.norm_bound import norm_bound

@@ -15,9 +15,7 @@ from neural_lander.controller.certificate import (
     REFUSED,
     binding,
     certificate_path,
-    decide,
     read_certificate,
-    remedies,
     require_certificate,
     why_refused,
     write_certificate,
@@ -26,6 +24,7 @@ from neural_lander.controller.errors import InputError, Refused
 from neural_lander.controller.flight_log import read_flight_log, write_flight_log
 from neural_lander.controller.loop_model import VerticalLoop, VerticalSlopes
 from neural_lander.controller.network import FORMAT, load_network
+from neural_lander.controller.vertical_decision import decide, remedies
 from neural_lander.learning.certify import certify
 from neural_lander.learning.level_force import LevelForce
 from neural_lander.learning.training import TrainingSettings, train

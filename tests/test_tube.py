@@ -468,7 +468,7 @@ def test_a_constant_error_costs_the_observer_only_its_transient():
 def test_the_reference_thrust_gives_the_reference_acceleration():
     force = ground_effect()
     z, v, a = np.array([0.1, 0.5]), np.array([-0.4, 0.0]), np.array([0.5, -0.5])
-    thrust = reference_thrust(force, LOOP, z, v, a)
+    thrust = reference_thrust(force.force, LOOP.mass, LOOP.thrust_limits, z, v, a)
     np.testing.assert_allclose(thrust + force.force(z, v, thrust), 1.47 * (9.81 + a), atol=1e-9)
 
 
