@@ -6,6 +6,16 @@
 
 Source: Shi et al. 2019, eq. 8 (with s = v~ + Lambda p~); see the modules named in the imports.
 
+Along a plan that says so (``compensated``) the law also counts on what it knows of its own delays,
+
+    F_d += m lead j_d(t + L),  a_d = a_d(t + L),  lead_z = motor lag, lead_xy = 2 zeta / w
+    p~, v~ against the set-point an estimate's age ago
+    phi at height + p_d,z(t + L + lag) - p_d,z(t - age), and likewise vertical speed
+
+with latency L from measurement to rotors. All of it is known from the plan alone, so that no slope and
+no feedback of the loop changes. The momentum observer then compares momentum with the forces of the
+time that the estimate is of.
+
 All memory and parameters of one controller live in one record; a step reads a measurement and
 returns rotor thrusts. ``wanted_force``, the solver of ``cancellation`` and ``command`` are the three
 thirds of a step, so that a residual force from elsewhere can be cancelled with the same law.
@@ -43,7 +53,7 @@ from neural_lander.controller.monitor import QUIET, follow, take_over, watch
 from neural_lander.controller.network import network_force
 from neural_lander.controller.observer import observe
 from neural_lander.controller.rotation import Quaternion, Vector, body_z, norm
-from neural_lander.controller.setpoint import Plan, setpoint, store_plan
+from neural_lander.controller.setpoint import Plan, setpoint, setpoint_ahead, store_plan
 from neural_lander.controller.touchdown import (
     CUT,
     FLYING,
@@ -51,7 +61,7 @@ from neural_lander.controller.touchdown import (
     PUSH_SPEED,
     touchdown_phase,
 )
-from neural_lander.controller.vehicle import Vehicle
+from neural_lander.controller.vehicle import MAX_LATENCY_STEPS, Vehicle
 
 CONTROLLERS = {
     "pd": "position law alone, the paper's baseline",
@@ -100,6 +110,10 @@ RECORD = np.dtype(
         ("residual", np.int64),
         ("lands", np.int64),
         ("yaw", np.float64),
+        ("compensated", np.int64),
+        ("lead", np.float64, (3,)),
+        ("latency", np.float64),
+        ("age_steps", np.int64),
         *reference.RECORD_FIELDS,
         *monitor.RECORD_FIELDS,
         # memory
@@ -114,10 +128,13 @@ RECORD = np.dtype(
         ("ground_force", np.float64),
         ("thrusts", np.float64, (4,)),
         ("started", np.int64),
+        ("steps", np.int64),
+        ("known_before", np.float64, (MAX_LATENCY_STEPS + 1, 3)),
         # what the last step did, for the log
         ("setpoint_position", np.float64, (3,)),
         ("setpoint_velocity", np.float64, (3,)),
         ("setpoint_acceleration", np.float64, (3,)),
+        ("moved", np.float64, (2,)),
         ("learned_force", np.float64, (3,)),
         ("force_command", np.float64, (3,)),
         ("solver_iterations", np.float64),
@@ -138,6 +155,7 @@ def controller_record(
     yaw: float,
     surface: float = 0.0,
     lands: bool = True,
+    age: float = 0.0,
 ) -> npt.NDArray[Any]:
     """Return the record of a controller at rest.
 
@@ -148,9 +166,10 @@ def controller_record(
         yaw: heading to keep [rad].
         surface: height of the surface under the landing [m].
         lands: whether the touchdown logic may cut the motors.
+        age: of the position and velocity estimates when they are read [s], as the vehicle knows it.
 
     Raises:
-        InputError: unknown controller.
+        InputError: unknown controller, or estimates older than the controller can remember.
     """
     if controller not in CONTROLLERS:
         raise InputError(
@@ -183,6 +202,14 @@ def controller_record(
     c["textbook_radius"] = gains.textbook_radius
     c["residual"] = {"textbook": TEXTBOOK, "learned": NETWORK, "oracle": ORACLE}.get(kind, NONE)
     c["lands"], c["yaw"] = lands, yaw
+    steps = round(age / vehicle.timing.period)
+    if not 0 <= steps <= MAX_LATENCY_STEPS:
+        raise InputError(
+            f"the estimates' age is {age} s, expected 0 to {MAX_LATENCY_STEPS * vehicle.timing.period} s"
+        )
+    c["age_steps"], c["latency"] = steps, vehicle.timing.latency
+    turning = 2 * gains.damping / gains.attitude
+    c["compensated"], c["lead"] = plan.compensated, (turning, turning, vehicle.rotors.lag)
     c["thrusts"] = np.linalg.solve(vehicle.mixing, np.array([vehicle.weight, 0, 0, 0]))
     c["solver_ok"] = 1.0
     store_plan(c, plan, surface + vehicle.rest_height)
@@ -214,13 +241,58 @@ def thrusts_for(c: Any, collective: float) -> Thrusts:
 
 
 @compiled
+def shortly(c: Any, measured: Measurement) -> Measurement:
+    """Return where the plan says that the vehicle will be when the command has become thrust."""
+    if c.compensated == 0:
+        return measured
+    p, q, v, rate, f, height = measured
+    up, faster = c.moved[0], c.moved[1]
+    return (p[0], p[1], p[2] + up), q, (v[0], v[1], v[2] + faster), rate, f, height + up
+
+
+@compiled
+def look_ahead(c: Any, t: float) -> tuple[Vector, Vector]:
+    """Return acceleration [m/s^2] and lead m j_d [N] to command at t, and note how far the plan moves.
+
+    To be called after the set-point of the estimate is known, ``setpoint_position`` and velocity.
+    """
+    soon = t + c.latency
+    _, _, a, j = setpoint_ahead(c, soon)
+    lag = c.lead[2]
+    p, v, _, _ = setpoint_ahead(c, soon + lag)
+    c.piece_ahead = c.piece
+    c.moved[0] = max(p[2], c.floor) - max(c.setpoint_position[2], c.floor)
+    c.moved[1] = v[2] - c.setpoint_velocity[2]
+    k = c.mass
+    return a, (k * c.lead[0] * j[0], k * c.lead[1] * j[1], k * lag * j[2])
+
+
+@compiled
+def as_old(c: Any, known: Vector) -> Vector:
+    """Return the known force of the time that position and velocity are of, and remember this one."""
+    n = c.age_steps + 1
+    now = c.steps % n
+    for i in range(3):
+        c.known_before[now, i] = known[i]
+    c.steps += 1
+    old = c.steps % n if c.steps >= n else 0
+    b = c.known_before
+    return (b[old, 0], b[old, 1], b[old, 2])
+
+
+@compiled
 def wanted_force(c: Any, t: float, measured: Measurement, explained: Vector) -> Vector:
     """First third of a step: advance set-point, observers, touchdown; return F_d [N].
 
     ``explained`` is the residual model at the measured state and thrust.
     """
     p, q, v, _, f, height = measured
-    sp_p, sp_v, sp_a = setpoint(c, t)
+    sp_p, sp_v, sp_a = setpoint(c, t - c.age_steps * c.period * c.compensated)
+    ahead = (0.0, 0.0, 0.0)
+    if c.compensated == 1:
+        for i in range(3):
+            c.setpoint_position[i], c.setpoint_velocity[i] = sp_p[i], sp_v[i]
+        sp_a, ahead = look_ahead(c, t)
     axis = body_z(q)
     thrust = f[0] + f[1] + f[2] + f[3]
     known = (
@@ -228,6 +300,8 @@ def wanted_force(c: Any, t: float, measured: Measurement, explained: Vector) -> 
         thrust * axis[1] + explained[1],
         thrust * axis[2] + explained[2] - c.weight,
     )
+    if c.age_steps > 0:
+        known = as_old(c, known)
     momentum = (c.mass * v[0], c.mass * v[1], c.mass * v[2])
     d = (0.0, 0.0, 0.0)
     if c.started == 0:
@@ -270,9 +344,9 @@ def wanted_force(c: Any, t: float, measured: Measurement, explained: Vector) -> 
     if c.phase != FLYING:
         sp_p = (sp_p[0], sp_p[1], sp_p[2] - PUSH_SPEED * (t - c.push_start))
     wanted = (
-        _axis_force(c, 0, p[0], v[0], sp_p[0], sp_v[0], sp_a[0]) - d[0],
-        _axis_force(c, 1, p[1], v[1], sp_p[1], sp_v[1], sp_a[1]) - d[1],
-        _axis_force(c, 2, p[2], v[2], sp_p[2], sp_v[2], sp_a[2]) - d[2] + c.weight,
+        _axis_force(c, 0, p[0], v[0], sp_p[0], sp_v[0], sp_a[0]) - d[0] + ahead[0],
+        _axis_force(c, 1, p[1], v[1], sp_p[1], sp_v[1], sp_a[1]) - d[1] + ahead[1],
+        _axis_force(c, 2, p[2], v[2], sp_p[2], sp_v[2], sp_a[2]) - d[2] + ahead[2] + c.weight,
     )
     for i in range(3):
         c.observer_force[i] = d[i]
@@ -305,8 +379,9 @@ def cancel(
     """Second third: return F_c, the residual force it counts on [N], and how the search ended."""
     search = start(first_guess(c, wanted), 4 * c.f_min, 4 * c.f_max)
     phi = (0.0, 0.0, 0.0)
+    then = shortly(c, measured)
     while unfinished(search):
-        phi = residual_force(c, net, measured, thrusts_for(c, search[THRUST]))
+        phi = residual_force(c, net, then, thrusts_for(c, search[THRUST]))
         search = refine(search, thrust_towards(wanted, phi), TOLERANCE * c.weight)
     if search[STAGE] == NO_SOLUTION:
         phi = (0.0, 0.0, 0.0)

@@ -3,7 +3,7 @@
     exponential   z_d = z_0 (1 + C t) exp(-C t)            Shi et al. 2019, simulator; C = 2 1/s
     s-curve       constant-jerk pieces down to a flare, then on to the target at flare speed
 
-Heights are above standing. The exponential's acceleration steps by -z_0 C^2 at its start; the
+The fastest descent is planned in ``fastest``. Heights are above standing. The exponential's acceleration steps by -z_0 C^2 at its start; the
 s-curve starts and ends at rest with no step in acceleration.
 """
 
@@ -59,6 +59,8 @@ class Plan:
     """When the set-point comes to rest [s]."""
     decay: float = 0.0
     """C of the exponential [1/s]; 0 where the pieces say all."""
+    compensated: bool = False
+    """Whether the law feeds forward what motor lag, attitude loop and latency hold back."""
     metadata: dict[str, Any] = field(default_factory=dict)
 
 
@@ -96,7 +98,7 @@ def plan_descent(
         end = hover + _exponential_duration(max(drop, 1e-3) / 1e-3) / decay
         return Plan(name, times, coefficients, hover, end, decay)
     pieces = [(hover, 0.0), *_s_curve(drop, limits or SCurve())]
-    times, z = _integrate_jerk(start[2], pieces)
+    times, z = integrate_jerk(start[2], pieces)
     coefficients = np.zeros((len(times), 3, DEGREE + 1))
     coefficients[:, 0, 0], coefficients[:, 1, 0] = start[0], start[1]
     coefficients[:, 2, :4] = z
@@ -112,19 +114,25 @@ def _exponential_duration(ratio: float) -> float:
     return x
 
 
-def _ramp(change: float, limits: SCurve) -> list[tuple[float, float]]:
-    """Return pieces (duration, jerk) that change the speed by ``change`` with no acceleration left."""
+Piece = tuple[float, float]
+"""Duration [s] and jerk [m/s^3]."""
+
+
+def ramp(change: float, acceleration: float, j: float) -> list[Piece]:
+    """Return pieces that change the speed by ``change`` [m/s] with no acceleration left.
+
+    ``acceleration`` [m/s^2] and ``j`` [m/s^3] are the greatest of either sign.
+    """
     sign, change = math.copysign(1.0, change), abs(change)
-    j = limits.jerk
-    if change < limits.acceleration**2 / j:
+    if change < acceleration**2 / j:
         t = math.sqrt(change / j)
         return [(t, sign * j), (t, -sign * j)]
-    t = limits.acceleration / j
-    hold = change / limits.acceleration - t
+    t = acceleration / j
+    hold = change / acceleration - t
     return [(t, sign * j), (hold, 0.0), (t, -sign * j)]
 
 
-def _distance(pieces: list[tuple[float, float]], speed: float) -> float:
+def distance(pieces: list[Piece], speed: float) -> float:
     """Return the distance covered by ``pieces`` from a start at ``speed`` without acceleration."""
     z, v, a = 0.0, speed, 0.0
     for t, j in pieces:
@@ -134,30 +142,34 @@ def _distance(pieces: list[tuple[float, float]], speed: float) -> float:
     return z
 
 
-def _s_curve(drop: float, limits: SCurve) -> list[tuple[float, float]]:
+def _s_curve(drop: float, limits: SCurve) -> list[Piece]:
     """Return pieces (duration, jerk of the height) that cover ``drop`` from rest to rest."""
     flare = min(limits.flare_speed, limits.speed)
-    stop = _ramp(-flare, limits)
-    stop_distance = _distance(stop, flare)
+
+    def ramp_of(change: float) -> list[Piece]:
+        return ramp(change, limits.acceleration, limits.jerk)
+
+    stop = ramp_of(-flare)
+    stop_distance = distance(stop, flare)
     low = min(limits.flare_height, drop) - stop_distance
     high, low = drop - stop_distance - max(low, 0.0), max(low, 0.0)
 
-    def fast(speed: float) -> list[tuple[float, float]]:
-        return [*_ramp(speed, limits), *_ramp(flare - speed, limits)]
+    def fast(speed: float) -> list[Piece]:
+        return [*ramp_of(speed), *ramp_of(flare - speed)]
 
     def length(speed: float) -> float:
-        up = _ramp(speed, limits)
-        return _distance(up, 0.0) + _distance(_ramp(flare - speed, limits), speed)
+        up = ramp_of(speed)
+        return distance(up, 0.0) + distance(ramp_of(flare - speed), speed)
 
     if high < length(flare):  # too short for the flare speed: one smaller ramp up and down
         small, large = 0.0, flare
         for _ in range(60):
             middle = (small + large) / 2
-            ramp = _ramp(middle, limits)
-            fits = _distance(ramp, 0) + _distance(_ramp(-middle, limits), middle) <= drop
+            up = ramp_of(middle)
+            fits = distance(up, 0) + distance(ramp_of(-middle), middle) <= drop
             small, large = (middle, large) if fits else (small, middle)
-        up, down = _ramp(small, limits), _ramp(-small, limits)
-        rest = drop - _distance(up, 0) - _distance(down, small)
+        up, down = ramp_of(small), ramp_of(-small)
+        rest = drop - distance(up, 0) - distance(down, small)
         cruise = rest / small if small > 0 else 0.0
         return [(t, -j) for t, j in [*up, (cruise, 0.0), *down]]
     small, large = flare, limits.speed
@@ -166,13 +178,13 @@ def _s_curve(drop: float, limits: SCurve) -> list[tuple[float, float]]:
             middle = (small + large) / 2
             small, large = (middle, large) if length(middle) <= high else (small, middle)
         large = small
-    up, down = _ramp(large, limits), _ramp(flare - large, limits)
+    up, down = ramp_of(large), ramp_of(flare - large)
     cruise = (high - length(large)) / large
     pieces = [*up, (cruise, 0.0), *down, (low / flare, 0.0), *stop]
     return [(t, -j) for t, j in pieces]
 
 
-def _integrate_jerk(z: float, pieces: list[tuple[float, float]]) -> tuple[Array, Array]:
+def integrate_jerk(z: float, pieces: list[Piece]) -> tuple[Array, Array]:
     """Return start times and cubic coefficients of constant-jerk pieces, and a last piece at rest."""
     t, v, a = 0.0, 0.0, 0.0
     times, rows = [], []
@@ -209,6 +221,7 @@ def plan_through(times: Array, points: Array) -> Plan:
 RECORD_FIELDS = [
     ("pieces", np.int64),
     ("piece", np.int64),
+    ("piece_ahead", np.int64),
     ("piece_times", np.float64, (MAX_PIECES,)),
     ("piece_coefficients", np.float64, (MAX_PIECES, 3, DEGREE + 1)),
     ("decay", np.float64),
@@ -221,7 +234,7 @@ RECORD_FIELDS = [
 def store_plan(record: Any, plan: Plan, floor: float) -> None:
     """Copy a plan into a record that has ``RECORD_FIELDS``."""
     n = len(plan.times)
-    record["pieces"], record["piece"] = n, 0
+    record["pieces"], record["piece"], record["piece_ahead"] = n, 0, 0
     record["piece_times"][:n] = plan.times
     record["piece_coefficients"][:n] = plan.coefficients
     record["decay"], record["descent_start"], record["floor"] = (
@@ -236,12 +249,25 @@ def setpoint(c: Any, t: float) -> tuple[Vector, Vector, Vector]:
     """Return wanted position, velocity, acceleration of the body's origin in the world at time t."""
     while c.piece + 1 < c.pieces and c.piece_times[c.piece + 1] <= t:
         c.piece += 1
-    i = c.piece
+    p, v, a, _ = _motion(c, c.piece, t)
+    return p, v, a
+
+
+@compiled
+def setpoint_ahead(c: Any, t: float) -> tuple[Vector, Vector, Vector, Vector]:
+    """Return position, velocity, acceleration and jerk at a time t that lies ahead of ``setpoint``'s."""
+    while c.piece_ahead + 1 < c.pieces and c.piece_times[c.piece_ahead + 1] <= t:
+        c.piece_ahead += 1
+    return _motion(c, c.piece_ahead, t)
+
+
+@compiled
+def _motion(c: Any, i: int, t: float) -> tuple[Vector, Vector, Vector, Vector]:
     s = t - c.piece_times[i]
     k = c.piece_coefficients
-    x, vx, ax = _polynomial(k, i, 0, s)
-    y, vy, ay = _polynomial(k, i, 1, s)
-    z, vz, az = _polynomial(k, i, 2, s)
+    x, vx, ax, jx = _polynomial(k, i, 0, s)
+    y, vy, ay, jy = _polynomial(k, i, 1, s)
+    z, vz, az, jz = _polynomial(k, i, 2, s)
     if c.decay > 0.0 and t >= c.descent_start:
         drop = k[0, 2, 0] - k[1, 2, 0]
         r = c.decay
@@ -249,14 +275,16 @@ def setpoint(c: Any, t: float) -> tuple[Vector, Vector, Vector]:
         z += drop * (1 + r * s) * e
         vz = -drop * r * r * s * e
         az = -drop * r * r * (1 - r * s) * e
-    return (x, y, z + c.floor), (vx, vy, vz), (ax, ay, az)
+        jz = drop * r * r * r * (2 - r * s) * e
+    return (x, y, z + c.floor), (vx, vy, vz), (ax, ay, az), (jx, jy, jz)
 
 
 @compiled
-def _polynomial(k: Any, i: int, axis: int, s: float) -> tuple[float, float, float]:
+def _polynomial(k: Any, i: int, axis: int, s: float) -> tuple[float, float, float, float]:
     c0, c1, c2 = k[i, axis, 0], k[i, axis, 1], k[i, axis, 2]
     c3, c4, c5 = k[i, axis, 3], k[i, axis, 4], k[i, axis, 5]
     value = c0 + s * (c1 + s * (c2 + s * (c3 + s * (c4 + s * c5))))
     rate = c1 + s * (2 * c2 + s * (3 * c3 + s * (4 * c4 + s * 5 * c5)))
     acceleration = 2 * c2 + s * (6 * c3 + s * (12 * c4 + s * 20 * c5))
-    return value, rate, acceleration
+    jerk = 6 * c3 + s * (24 * c4 + s * 60 * c5)
+    return value, rate, acceleration, jerk

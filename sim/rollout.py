@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from neural_lander.controller.compiled import is_cold
 from neural_lander.controller.errors import InputError
+from neural_lander.controller.fastest import FASTEST, SPEED, DescentLimits, plan_fastest
 from neural_lander.controller.flight_log import QUANTITIES, FlightLog
 from neural_lander.controller.inner_loop import InnerLoop
 from neural_lander.controller.landing_controller import NETWORK, controller_record
@@ -60,6 +61,10 @@ class Flight:
     aero: str = "rotor"
     decay: float = 2.0
     """C of the exponential reference [1/s]."""
+    touchdown_speed: float = 0.15
+    """Of the fastest reference [m/s]."""
+    descent_speed: float = SPEED
+    """Greatest speed of the fastest reference where the model does not set a lower one [m/s]."""
     network: Network | None = None
     """The learned residual model, for ``learned`` controllers."""
     engine: str = "pybullet"
@@ -73,10 +78,23 @@ class Flight:
 
     @property
     def plan(self) -> Plan:
-        """The motion of the set-point."""
+        """The motion of the set-point; the fastest one stays inside what the model has seen."""
+        start = (0.0, 0.0, self.scenario.start_height)
+        if self.reference == FASTEST:
+            if not self.scenario.lands:
+                raise InputError(
+                    f"--reference {FASTEST} is for landings; scenario '{self.scenario.name}' ends "
+                    f"{self.scenario.target_height} m over the floor: take s-curve"
+                )
+            speed, source = self.descent_speed, "the limit given"
+            for entry in self.network.inputs if self.network else ():
+                if entry.name == "vertical_speed" and -entry.low < speed:
+                    speed, source = -entry.low, "what the model has seen"
+            limits = DescentLimits.of(self.vehicle, self.touchdown_speed, speed, source)
+            return plan_fastest(start, self.scenario.hover, limits)
         return plan_descent(
             self.reference,
-            (0.0, 0.0, self.scenario.start_height),
+            start,
             self.scenario.target_height,
             self.scenario.hover,
             decay=self.decay,

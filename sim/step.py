@@ -30,6 +30,7 @@ from neural_lander.controller.landing_controller import (
     command,
     control_step,
     first_guess,
+    shortly,
     stay_cut,
     thrusts_for,
     wanted_force,
@@ -140,8 +141,9 @@ def oracle_step(c: Any, w: Any, real: Any, t: float, measured: Measurement) -> T
     wanted = wanted_force(c, t, measured, explained)
     search = start(first_guess(c, wanted), 4 * c.f_min, 4 * c.f_max)
     phi = (0.0, 0.0, 0.0)
+    then = shortly(c, measured)
     while unfinished(search):
-        phi = oracle_force(w, real, measured, thrusts_for(c, search[THRUST]))
+        phi = oracle_force(w, real, then, thrusts_for(c, search[THRUST]))
         search = refine(search, thrust_towards(wanted, phi), TOLERANCE * c.weight)
     if search[STAGE] == NO_SOLUTION:
         phi = (0.0, 0.0, 0.0)
