@@ -8,9 +8,10 @@ The thrust that a descent commands, motor lag fed forward, is m (g + a + lag j);
 thrust must keep ``RESERVE`` of its range free at both ends, for errors, attitude and a mass other
 than believed. At a corner of the acceleration that is
 
-    m (g + a_brake + lag j) <= (1 - reserve) T_max,      m (g - a_fall - lag j) >= reserve T_max
+    m (g + a_brake + lag j_2) <= (1 - reserve) T_max,     m (g - a_fall - lag j_1) >= reserve T_max
 
-so more jerk leaves less acceleration: the jerk is the one that lands first. With jerk, acceleration
+so more jerk into an acceleration leaves less of it: the jerks are those that land first. Out of an
+acceleration the jerk meets no limit of thrust and is ``JERK_OUT``. With jerk, acceleration
 and speed bounded, full jerk, no jerk, full jerk is the fastest change of speed (e.g. Biagiotti,
 Melchiorri, "Trajectory Planning for Automatic Machines and Robots", 2008, section 3.4).
 """
@@ -27,22 +28,24 @@ from neural_lander.controller.vehicle import GRAVITY, Vehicle
 FASTEST = "fastest"
 """Name that ``land --reference`` takes."""
 
-RESERVE = 0.10
+RESERVE = 0.03
 """Share of the greatest collective thrust that the plan leaves free at either end."""
-SETTLE = 0.012
+SETTLE = 0.008
 """Height over which the descent goes on at touchdown speed [m]: an error smaller than this leaves
 the touchdown speed as it is."""
 OVERTRAVEL = 0.02
 """The set-point comes to rest this far below standing [m]."""
 STOP, STOP_JERK = 1.0, 20.0
 """How the set-point comes to rest below the floor [m/s^2, m/s^3]."""
-SPEED = 2.5
+SPEED = 3.0
 """Greatest descent speed where no model sets one [m/s]."""
 SLOWEST, QUICKEST = 0.02, 0.6
 """Touchdown speeds that can be asked for [m/s]."""
-JERKS = np.geomspace(5.0, 400.0, 60)
-"""Jerks tried [m/s^3]."""
-BISECTIONS = 50
+JERKS = np.geomspace(10.0, 200.0, 16)
+"""Jerks into an acceleration that are tried [m/s^3]."""
+JERK_OUT = 100.0
+"""Jerk out of an acceleration [m/s^3]: 5 ms of motor lag that nobody knows of make 0.05 g of it."""
+BISECTIONS = 30
 
 
 @dataclass(frozen=True)
@@ -92,10 +95,18 @@ class DescentLimits:
             vehicle.rotors.lag,
         )  # fmt: skip
 
-    def accelerations(self, jerk: float) -> tuple[float, float]:
-        """Return the greatest downward and upward acceleration [m/s^2] at a jerk [m/s^3]."""
-        low, high = (GRAVITY * t / self.weight for t in self.thrust)
-        return GRAVITY - low - self.lag * jerk, high - GRAVITY - self.lag * jerk
+    def fall(self, jerk: float) -> float:
+        """Return the greatest downward acceleration [m/s^2] with ``jerk`` [m/s^3] into it."""
+        return GRAVITY * (1 - self.thrust[0] / self.weight) - self.lag * jerk
+
+    def brake(self, jerk: float) -> float:
+        """Return the greatest upward acceleration [m/s^2] with ``jerk`` [m/s^3] into it."""
+        return GRAVITY * (self.thrust[1] / self.weight - 1) - self.lag * jerk
+
+    @property
+    def jerk_out(self) -> float:
+        """Jerk out of an acceleration [m/s^3]; level thrust less its lead stays a thrust."""
+        return min(JERK_OUT, self.fall(0.0) / self.lag)
 
 
 def plan_fastest(start: Sequence[float], hover: float, limits: DescentLimits) -> Plan:
@@ -108,13 +119,11 @@ def plan_fastest(start: Sequence[float], hover: float, limits: DescentLimits) ->
         InputError: a start too low to reach the touchdown speed and settle.
     """
     best: tuple[float, list[Piece], dict[str, float]] | None = None
-    for jerk in JERKS:
-        down, up = limits.accelerations(float(jerk))
-        if down <= 0 or up <= 0:
-            break
-        found = _descent(float(start[2]), limits, float(jerk), down, up)
-        if found is not None and (best is None or found[0] < best[0]):
-            best = found
+    for into_fall in JERKS:
+        for into_brake in JERKS:
+            found = _descent(float(start[2]), limits, float(into_fall), float(into_brake))
+            if found is not None and (best is None or found[0] < best[0]):
+                best = found
     if best is None:
         raise InputError(
             f"start at {start[2]} m is too low for a descent that settles at "
@@ -138,24 +147,33 @@ def plan_fastest(start: Sequence[float], hover: float, limits: DescentLimits) ->
 
 
 def _descent(
-    drop: float, limits: DescentLimits, jerk: float, down: float, up: float
+    drop: float, limits: DescentLimits, into_fall: float, into_brake: float
 ) -> tuple[float, list[Piece], dict[str, float]] | None:
-    """Return time to the floor, pieces and numbers of the fastest descent with this jerk."""
-    end = limits.touchdown_speed
+    """Return time to the floor, pieces and numbers of the fastest descent with these jerks."""
+    end, out = limits.touchdown_speed, limits.jerk_out
+    down, up = limits.fall(into_fall), limits.brake(into_brake)
     fast = drop - SETTLE
+    if down <= 0 or up <= 0 or fast < 0:
+        return None
 
-    def pieces(peak: float) -> list[Piece]:
-        return [*ramp(-peak, down, jerk), *ramp(peak - end, up, jerk)]
+    def halves(peak: float) -> tuple[list[Piece], list[Piece]]:
+        return ramp(-peak, down, into_fall, out), ramp(peak - end, up, into_brake, out)
+
+    def length(peak: float) -> float:
+        fall, brake = halves(peak)
+        return -distance(fall + brake, 0.0)
 
     low, high = end, limits.speed
-    if fast < 0 or -distance(pieces(low), 0.0) > fast:
+    if length(low) > fast:
         return None
-    if -distance(pieces(high), 0.0) > fast:
+    if length(high) > fast:
         for _ in range(BISECTIONS):
             middle = (low + high) / 2
-            low, high = (middle, high) if -distance(pieces(middle), 0) <= fast else (low, middle)
+            low, high = (middle, high) if length(middle) <= fast else (low, middle)
         high = low
-    cruise = max(fast + distance(pieces(high), 0.0), 0.0) / high
-    way = [*ramp(-high, down, jerk), (cruise, 0.0), *ramp(high - end, up, jerk), (SETTLE / end, 0.0)]
-    numbers = {"speed_m_s": high, "fall_m_s2": down, "brake_m_s2": up, "jerk_m_s3": jerk}
+    fall, brake = halves(high)
+    way = [*fall, (max(fast - length(high), 0.0) / high, 0.0), *brake, (SETTLE / end, 0.0)]
+    numbers = {
+        "speed_m_s": high, "fall_m_s2": down, "brake_m_s2": up, "jerk_m_s3": max(into_fall, into_brake)
+    }  # fmt: skip
     return sum(t for t, _ in way), way, numbers

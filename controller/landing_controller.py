@@ -12,7 +12,9 @@ Along a plan that says so (``compensated``) the law also counts on what it knows
     p~, v~ against the set-point an estimate's age ago
     phi at height + p_d,z(t + L + lag) - p_d,z(t - age), and likewise vertical speed
 
-with latency L from measurement to rotors. All of it is known from the plan alone, so that no slope and
+with latency L from measurement to rotors. What an observer has found until the descent begins is taken for
+a share kappa of weight, as mass and weak rotors make it, and both what the plan adds and the momentum
+that the observers see are multiplied by 1 + kappa; the low pass it was seen through is undone. All of it is known from the plan alone, so that no slope and
 no feedback of the loop changes. The momentum observer then compares momentum with the forces of the
 time that the estimate is of.
 
@@ -114,6 +116,8 @@ RECORD = np.dtype(
         ("lead", np.float64, (3,)),
         ("latency", np.float64),
         ("age_steps", np.int64),
+        ("descending", np.int64),
+        ("load", np.float64),
         *reference.RECORD_FIELDS,
         *monitor.RECORD_FIELDS,
         # memory
@@ -264,7 +268,31 @@ def look_ahead(c: Any, t: float) -> tuple[Vector, Vector]:
     c.moved[0] = max(p[2], c.floor) - max(c.setpoint_position[2], c.floor)
     c.moved[1] = v[2] - c.setpoint_velocity[2]
     k = c.mass
-    return a, (k * c.lead[0] * j[0], k * c.lead[1] * j[1], k * lag * j[2])
+    heavier = 1.0 + c.load
+    a = (a[0], a[1], a[2] * heavier)
+    return a, (k * c.lead[0] * j[0], k * c.lead[1] * j[1], k * lag * j[2] * heavier)
+
+
+@compiled
+def weigh(c: Any, t: float, v: float) -> None:
+    """When the descent begins, take the vertical force found so far for a share of weight.
+
+    ``v``: vertical speed of the estimate [m/s].
+    A low pass at rate l has seen 1 - exp(-l t) of a constant force by the time t.
+    """
+    if c.descending == 1 or t < c.descent_start - c.latency:
+        return
+    c.descending = 1
+    seen = 1 - math.exp(-c.observer_rate * t)
+    if c.observer_rate <= 0.0 or seen < 0.5:
+        return
+    d = c.observer_steady[2] / seen
+    d = min(max(d, -c.observer_limit), c.observer_limit)
+    c.observer_force[2] = c.observer_steady[2] = d
+    c.load = -d / c.weight
+    momentum = c.mass * (1.0 + c.load) * v
+    c.observer_memory[2] = momentum - d / c.observer_rate
+    c.ground_memory[2] = momentum - c.ground_force / FORCE_BANDWIDTH
 
 
 @compiled
@@ -302,7 +330,9 @@ def wanted_force(c: Any, t: float, measured: Measurement, explained: Vector) -> 
     )
     if c.age_steps > 0:
         known = as_old(c, known)
-    momentum = (c.mass * v[0], c.mass * v[1], c.mass * v[2])
+    if c.compensated == 1:
+        weigh(c, t, v[2])
+    momentum = (c.mass * v[0], c.mass * v[1], c.mass * (1.0 + c.load) * v[2])
     d = (0.0, 0.0, 0.0)
     if c.started == 0:
         c.started = 1

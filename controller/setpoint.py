@@ -118,18 +118,20 @@ Piece = tuple[float, float]
 """Duration [s] and jerk [m/s^3]."""
 
 
-def ramp(change: float, acceleration: float, j: float) -> list[Piece]:
+def ramp(change: float, acceleration: float, j: float, j_out: float = 0.0) -> list[Piece]:
     """Return pieces that change the speed by ``change`` [m/s] with no acceleration left.
 
-    ``acceleration`` [m/s^2] and ``j`` [m/s^3] are the greatest of either sign.
+    ``acceleration`` [m/s^2] and the jerks into it, ``j``, and out of it, ``j_out`` (0: the same)
+    [m/s^3], are the greatest of either sign.
     """
     sign, change = math.copysign(1.0, change), abs(change)
-    if change < acceleration**2 / j:
-        t = math.sqrt(change / j)
-        return [(t, sign * j), (t, -sign * j)]
-    t = acceleration / j
-    hold = change / acceleration - t
-    return [(t, sign * j), (hold, 0.0), (t, -sign * j)]
+    out = j_out or j
+    reach = acceleration**2 * (1 / j + 1 / out) / 2
+    if change < reach:
+        a = math.sqrt(2 * change / (1 / j + 1 / out))
+        return [(a / j, sign * j), (a / out, -sign * out)]
+    hold = (change - reach) / acceleration
+    return [(acceleration / j, sign * j), (hold, 0.0), (acceleration / out, -sign * out)]
 
 
 def distance(pieces: list[Piece], speed: float) -> float:
