@@ -72,7 +72,8 @@ class DescentLimits:
         """Return the limits of a vehicle.
 
         Raises:
-            InputError: a touchdown speed out of range or above the speed limit, or rotors too weak to brake.
+            InputError: a touchdown speed out of range or above the speed limit, or rotors too weak
+                to brake.
         """
         if not SLOWEST <= touchdown_speed <= QUICKEST:
             raise InputError(

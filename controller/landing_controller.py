@@ -12,11 +12,13 @@ Along a plan that says so (``compensated``) the law also counts on what it knows
     p~, v~ against the set-point an estimate's age ago
     phi at height + p_d,z(t + L + lag) - p_d,z(t - age), and likewise vertical speed
 
-with latency L from measurement to rotors. What an observer has found until the descent begins is taken for
-a share kappa of weight, as mass and weak rotors make it, and both what the plan adds and the momentum
-that the observers see are multiplied by 1 + kappa; the low pass it was seen through is undone. All of it is known from the plan alone, so that no slope and
-no feedback of the loop changes. The momentum observer then compares momentum with the forces of the
-time that the estimate is of.
+with latency L from measurement to rotors. All of this is known from the plan alone, so that no slope
+and no feedback of the loop changes. The momentum observer compares momentum with the forces of the time
+that the estimate is of.
+
+What an observer has found until the descent begins is taken for a share kappa of weight, as a wrong
+mass or weak rotors make it: the plan's acceleration and lead, and the momentum that the observers see,
+are from then on multiplied by 1 + kappa. The low pass that it was seen through is undone.
 
 All memory and parameters of one controller live in one record; a step reads a measurement and
 returns rotor thrusts. ``wanted_force``, the solver of ``cancellation`` and ``command`` are the three

@@ -3,8 +3,9 @@
     exponential   z_d = z_0 (1 + C t) exp(-C t)            Shi et al. 2019, simulator; C = 2 1/s
     s-curve       constant-jerk pieces down to a flare, then on to the target at flare speed
 
-The fastest descent is planned in ``fastest``. Heights are above standing. The exponential's acceleration steps by -z_0 C^2 at its start; the
-s-curve starts and ends at rest with no step in acceleration.
+The fastest descent is planned in ``fastest``. Heights are above standing. The exponential's
+acceleration steps by -z_0 C^2 at its start; the s-curve starts and ends at rest with no step in
+acceleration.
 """
 
 import math
@@ -86,7 +87,8 @@ def plan_descent(
         InputError: unknown reference, or a target above the start.
     """
     if name not in REFERENCES:
-        raise InputError(f"reference '{name}' is unknown; take one of {', '.join(REFERENCES)}")
+        known = ", ".join((*REFERENCES, "fastest"))
+        raise InputError(f"reference '{name}' is unknown; take one of {known}")
     drop = start[2] - target_height
     if drop < 0:
         raise InputError(f"target height {target_height} m is above the start at {start[2]} m")

@@ -56,6 +56,7 @@ def tube_options(
         InputError: unknown names; a bound without a reference, which has no use for it.
     """
     from neural_lander.controller.errors import InputError
+    from neural_lander.controller.fastest import FASTEST
     from neural_lander.controller.setpoint import plan_descent
     from neural_lander.controller.tube import ErrorBounds, Start
     from neural_lander.sim.scenario import load_scenario
@@ -68,6 +69,12 @@ def tube_options(
                 f"--scenario {scenario} is for a tube; give --reference or --calibration, too"
             )
         return {}
+    if reference == FASTEST:
+        raise InputError(
+            f"there is no tube along --reference {FASTEST}: its law feeds motor lag and latency forward, "
+            "which the tube's model does not have; leave --reference away: a certificate for every "
+            "reference lets it fly"
+        )
     known = load_scenario(scenario)
     plan = plan_descent(reference, (0.0, 0.0, known.start_height), known.target_height, known.hover)
     if epsilon is None and constant:

@@ -10,6 +10,7 @@ from neural_lander.scripts.cli_options import CONTROLLERS
 from neural_lander.scripts.cli_output import Progress, Report
 
 if TYPE_CHECKING:
+    from neural_lander.controller.setpoint import Plan
     from neural_lander.sim.rollout import Flight
 
 COMPARED: dict[str, tuple[str, float, int]] = {
@@ -44,6 +45,7 @@ class FlightOptions:
     certificate: Path | None = None
     uncertified: bool = False
     engine: str = "pybullet"
+    touchdown_speed: float = 0.15
 
 
 def is_learned(controller: str) -> bool:
@@ -70,6 +72,7 @@ def flight_of(options: FlightOptions, controller: str) -> "Flight":
         reference=options.reference,
         aero=options.aero,
         engine=options.engine,
+        touchdown_speed=options.touchdown_speed,
     )
     if not is_learned(controller):
         return flight
@@ -80,15 +83,16 @@ def flight_of(options: FlightOptions, controller: str) -> "Flight":
     if options.model is None:
         raise InputError(f"controller '{controller}' needs a model; give --model MODEL")
     network = load_network(options.model, vehicle)
+    flight = replace(flight, network=network)
     if options.uncertified:
-        return replace(flight, network=network, certified=False)
+        return replace(flight, certified=False)
     certificate = require_certificate(
         options.model, network, vehicle, controller, options.certificate, options.vehicle,
         flight.plan,
     )  # fmt: skip
     tube = certificate.tube
     limits = Limits.of(tube) if tube is not None and "watch" in tube else None
-    return replace(flight, network=network, certified=True, limits=limits)
+    return replace(flight, certified=True, limits=limits)
 
 
 def compare_over_seeds(
@@ -143,6 +147,15 @@ def seeds_of(text: str) -> range:
 def show_landing(summary: dict[str, Any], out: Report) -> None:
     """Print every figure of one landing."""
     out.table(f"landing: {outcome_of(summary)}", ("figure", "value"), list(summary.items()))
+
+
+def describe(plan: "Plan") -> str:
+    """Say what limits a planned descent."""
+    m = plan.metadata
+    return (
+        f"fastest descent: {m['touchdown_s']:.2f} s to the floor, at most {m['speed_m_s']:.2f} m/s; "
+        f"what binds: {m['binds']}"
+    )
 
 
 def show_runs(runs: Sequence[dict[str, Any]], out: Report) -> None:

@@ -28,7 +28,16 @@ Aero = Annotated[
 ScenarioName = Annotated[
     str, typer.Option("--scenario", help="A bundled scenario, or a TOML file.", metavar="S")
 ]
-Reference = Annotated[str, typer.Option(help="s-curve, or exponential (the paper's).", metavar="R")]
+Reference = Annotated[
+    str,
+    typer.Option(
+        help="s-curve, exponential (the paper's), or fastest: as fast as rotors and model allow.",
+        metavar="R",
+    ),
+]
+TouchdownSpeed = Annotated[
+    float, typer.Option(help="Of --reference fastest [m/s].", metavar="V", min=0.0)
+]
 Model = Annotated[
     Path | None,
     typer.Option("--model", help="Model that a learned controller flies.", metavar="MODEL"),

@@ -20,6 +20,7 @@ from neural_lander.scripts.cli_options import (
     Reference,
     ScenarioName,
     Seed,
+    TouchdownSpeed,
     Uncertified,
     VehicleName,
 )
@@ -44,6 +45,8 @@ app = typer.Typer()
     "\n    --seed 1 --out flights"
     "\n  neural-lander collect --vehicle intel-aero --flights 20 --seed 2 --out calibration \\"
     "\n    --controller learned+observer --model model --uncertified"
+    "\n  neural-lander collect --vehicle intel-aero --flights 8 --controller observer \\"
+    "\n    --reference fastest --out fast-flights"
 )
 def collect(
     vehicle: VehicleName,
@@ -59,6 +62,7 @@ def collect(
     model: Model = None,
     scenario: ScenarioName = "flat",
     reference: Reference = "s-curve",
+    touchdown_speed: TouchdownSpeed = 0.15,
     uncertified: Uncertified = False,
     as_json: Json = False,
 ) -> None:
@@ -81,7 +85,15 @@ def collect(
                 paths = run_collect(known, flights, duration, seed, out, aero, progress)
             else:
                 options = FlightOptions(
-                    vehicle, scenario, reference, aero, model, None, uncertified, "hybrid"
+                    vehicle,
+                    scenario,
+                    reference,
+                    aero,
+                    model,
+                    None,
+                    uncertified,
+                    "hybrid",
+                    touchdown_speed,
                 )
                 flown = flight_of(options, controller)
                 paths = collect_landings(flown, flights, seed, out, progress)

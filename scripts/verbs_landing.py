@@ -12,6 +12,7 @@ from neural_lander.scripts.cli_flight import (
     FlightOptions,
     compare_over_seeds,
     controllers_of,
+    describe,
     flight_of,
     seeds_of,
     show_landing,
@@ -29,6 +30,7 @@ from neural_lander.scripts.cli_options import (
     Reference,
     ScenarioName,
     Seed,
+    TouchdownSpeed,
     Uncertified,
     VehicleName,
 )
@@ -38,8 +40,10 @@ app = typer.Typer()
 
 
 @app.command(
-    epilog="\b\nExample:\n  neural-lander land --vehicle intel-aero --controller learned \\"
+    epilog="\b\nExamples:\n  neural-lander land --vehicle intel-aero --controller learned \\"
     "\n    --model model --seed 1 --out runs/learned"
+    "\n  neural-lander land --vehicle intel-aero --controller observer --reference fastest \\"
+    "\n    --touchdown-speed 0.15 --out runs/fast"
 )
 def land(
     vehicle: VehicleName,
@@ -48,6 +52,7 @@ def land(
     model: Model = None,
     scenario: ScenarioName = "flat",
     reference: Reference = "s-curve",
+    touchdown_speed: TouchdownSpeed = 0.15,
     aero: Aero = "rotor",
     seed: Seed = 0,
     certificate: CertificateFile = None,
@@ -65,7 +70,15 @@ def land(
 
     with report(as_json) as tell:
         options = FlightOptions(
-            vehicle, scenario, reference, aero, model, certificate, uncertified, engine
+            vehicle,
+            scenario,
+            reference,
+            aero,
+            model,
+            certificate,
+            uncertified,
+            engine,
+            touchdown_speed,
         )
         require_folder(out)
         flight = flight_of(options, controller)
@@ -73,6 +86,8 @@ def land(
         paths = write_run(out, landing)
         tell.result = landing.summary
         show_landing(landing.summary, tell)
+        if "binds" in flight.plan.metadata:
+            tell.line(describe(flight.plan))
         if flight.certified and flight.limits is None:
             tell.line(
                 "certified for every reference: no tube and no monitor; `certify --calibration`"
@@ -100,6 +115,7 @@ def compare(
     model: Model = None,
     scenario: ScenarioName = "flat",
     reference: Reference = "s-curve",
+    touchdown_speed: TouchdownSpeed = 0.15,
     aero: Aero = "rotor",
     certificate: CertificateFile = None,
     uncertified: Uncertified = False,
@@ -114,7 +130,15 @@ def compare(
         if controllers:
             names, numbers = controllers_of(controllers), seeds_of(seeds)
             options = FlightOptions(
-                vehicle, scenario, reference, aero, model, certificate, uncertified, engine
+                vehicle,
+                scenario,
+                reference,
+                aero,
+                model,
+                certificate,
+                uncertified,
+                engine,
+                touchdown_speed,
             )
             with progress_bar("compare") as progress:
                 tell.result = compare_over_seeds(options, names, numbers, out, progress)

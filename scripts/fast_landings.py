@@ -1,0 +1,202 @@
+"""Landings as fast as the rotors allow: every controller, worlds other than believed, the same seeds.
+
+    python scripts/fast_landings.py --out DIR [--aero rotor PATH ...] [--seeds 0:200] [--json]
+
+For each aerodynamics: collects eight flights of 60 s and, because a network flies no faster than it has
+seen, eight landings along the fastest reference flown by `observer`; trains, certifies, and flies
+--reference fastest from 1.5 m with every controller. Worlds: as believed, mass +-10 %, a gust of
+4 m/s through the descent, and 50 ms of latency that the vehicle file knows (gains chosen for it: attitude
+and sideways as in robustness.py, vertical times 0.7, which is certified where 0.8 is not).
+
+Prints counts, and median / 97.5 % of the size of each figure. The plan is the same for all: its speed
+limit is that of the model.
+"""
+
+import argparse
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from neural_lander.controller.certificate import require_certificate
+from neural_lander.controller.errors import Refused
+from neural_lander.controller.fastest import FASTEST
+from neural_lander.controller.files import require_folder
+from neural_lander.controller.network import Network, load_network
+from neural_lander.controller.vehicle import Vehicle, load_vehicle
+from neural_lander.learning.certify import certify
+from neural_lander.learning.training import TrainingSettings, train
+from neural_lander.scripts.cli_flight import controllers_of, is_learned, seeds_of
+from neural_lander.scripts.exit_status import exits
+from neural_lander.scripts.robustness import known_latency
+from neural_lander.sim.calibration_flights import collect_landings
+from neural_lander.sim.collect import collect
+from neural_lander.sim.deviation import Deviation
+from neural_lander.sim.physics import load_aerodynamics
+from neural_lander.sim.rollout import Flight, fly
+from neural_lander.sim.scenario import load_scenario
+from neural_lander.sim.statistics import share
+
+LATE = "latency 50 ms, known"
+WORLDS = {
+    "as believed": Deviation(),
+    "mass + 10 %": Deviation(mass_share=0.1),
+    "mass - 10 %": Deviation(mass_share=-0.1),
+    "gust of 4 m/s": Deviation(gust=(4.0, 0.0, 0.0), gust_start=1.8),
+    LATE: Deviation(),
+}
+CONTROLLERS = "pd,pid,observer,learned,learned+observer,oracle,oracle+observer"
+FIGURES = {
+    "landing_time_s": ("time\ns", 1.0, 2),
+    "touchdown_speed_m_s": ("touchdown\nm/s", 1.0, 3),
+    "contact_speed_max_m_s": ("later legs\nm/s", 1.0, 3),
+    "rise_after_contact_m": ("rise\nmm", 1e3, 1),
+    "terminal_z_error_m": ("z end\nmm", 1e3, 1),
+    "z_max_error_m": ("z max\nmm", 1e3, 1),
+    "saturated_share": ("saturated\n%", 1e2, 1),
+}
+"""Figure -> head of its column, what it is multiplied by to be read, and decimals."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is flown in one world, but for the controller and the seed."""
+
+    vehicle: Vehicle
+    aero: str
+    touchdown_speed: float
+    network: Network
+    model: Path
+
+
+def learn(vehicle: Vehicle, aero: str, touchdown_speed: float, seed: int, out: Path) -> Path:
+    """Collect in one world, train and certify; return the model folder."""
+    slow = collect(vehicle, 8, 60.0, seed, out / "flights", aero)
+    teacher = Flight(vehicle, "observer", load_scenario("flat"), FASTEST, aero, engine="hybrid",
+                     touchdown_speed=touchdown_speed)  # fmt: skip
+    fast = collect_landings(teacher, 8, seed, out / "fast-flights")
+    train([*slow, *fast], vehicle, TrainingSettings(seed=seed), out / "model")
+    for controller in ("learned", "learned+observer"):
+        certify(out / "model", vehicle, controller)
+    return out / "model"
+
+
+def late(vehicle: Vehicle) -> Vehicle:
+    """Return the vehicle with 50 ms of latency, which its file says, and gains chosen for that."""
+    slower = known_latency(vehicle, 0.05)
+    z = np.array([1.0, 1.0, 0.7])
+    gains = replace(
+        slower.gains, velocity=slower.gains.velocity * z, position=slower.gains.position * z
+    )
+    return replace(slower, gains=gains)
+
+
+def flight_of(case: Case, world: str, controller: str) -> Flight | str:
+    """Return the flight of one controller in one world; a refusal is text."""
+    vehicle = late(case.vehicle) if world == LATE else case.vehicle
+    seen = next(-i.low for i in case.network.inputs if i.name == "vertical_speed")
+    flight = Flight(
+        vehicle, controller, load_scenario("flat"), FASTEST, case.aero, engine="hybrid",
+        touchdown_speed=case.touchdown_speed, descent_speed=seen, deviation=WORLDS[world],
+    )  # fmt: skip
+    if not is_learned(controller):
+        return flight
+    if world == LATE:  # another vehicle file: another certificate
+        certify(case.model, vehicle, controller)
+    try:
+        require_certificate(case.model, case.network, vehicle, controller)
+    except Refused as refusal:
+        return str(refusal)
+    return replace(flight, network=case.network, certified=True)
+
+
+def figures(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return counts, and median and 97.5 % of the size of each figure over the landings that have it."""
+    entry: dict[str, Any] = {
+        "n": len(rows),
+        "landed": sum(r["landed"] for r in rows),
+        "landed_share": share(sum(r["landed"] for r in rows), len(rows)),
+        "crashed": sum(r["crashed"] for r in rows),
+    }
+    for key in FIGURES:
+        values = [abs(r[key]) for r in rows if r[key] is not None]
+        entry[key] = None if not values else [float(np.quantile(values, q)) for q in (0.5, 0.975)]
+    return entry
+
+
+@exits
+def main() -> None:
+    """Learn, fly and print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--vehicle", default="intel-aero")
+    parser.add_argument("--aero", nargs="+", default=["rotor"])
+    parser.add_argument("--touchdown-speed", type=float, default=0.13, help="m/s")
+    parser.add_argument("--seeds", default="0:200", help="first:last, the last left out")
+    parser.add_argument("--train-seed", type=int, default=0)
+    parser.add_argument("--controllers", default=CONTROLLERS)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    args = parser.parse_args()
+    seeds, controllers = seeds_of(args.seeds), controllers_of(args.controllers)
+    vehicle = load_vehicle(args.vehicle)
+    for aero in args.aero:
+        load_aerodynamics(aero, vehicle)
+    require_folder(args.out)
+    console = Console(stderr=args.json, width=150)
+    result: dict[str, Any] = {}
+    for aero in args.aero:
+        name = Path(aero).stem
+        console.print(f"{name}: collecting, training, certifying ...")
+        model = learn(vehicle, aero, args.touchdown_speed, args.train_seed, args.out / name)
+        case = Case(vehicle, aero, args.touchdown_speed, load_network(model, vehicle), model)
+        table = Table(
+            "world", "controller", "landed", "crashed", *(h for h, _, _ in FIGURES.values())
+        )
+        with Progress(console=console) as progress:
+            task = progress.add_task(name, total=len(WORLDS) * len(controllers) * len(seeds))
+            for world in WORLDS:
+                for controller in controllers:
+                    flight = flight_of(case, world, controller)
+                    if isinstance(flight, str):
+                        table.add_row(world, controller, "refused")
+                        result.setdefault(name, {}).setdefault(world, {})[controller] = flight
+                        continue
+                    rows = []
+                    for seed in seeds:
+                        rows.append(fly(flight, seed).summary)
+                        progress.advance(task)
+                    entry = figures(rows)
+                    result.setdefault(name, {}).setdefault(world, {})[controller] = entry
+                    counts = [f"{entry[key]}/{entry['n']}" for key in ("landed", "crashed")]
+                    table.add_row(
+                        world, controller, *counts, *(_cell(entry, key) for key in FIGURES)
+                    )
+                    plan = flight.plan.metadata
+                table.add_section()
+        table.title = (
+            f"{name}, fastest from 1.5 m; n = {len(seeds)} seeds; planned: touchdown after "
+            f"{plan['touchdown_s']:.2f} s, {plan['speed_m_s']:.2f} m/s at most; "
+            f"what binds: {plan['binds']}"
+        )
+        console.print(table)
+    if args.json:
+        print(json.dumps(result, indent=1))
+
+
+def _cell(entry: dict[str, Any], key: str) -> str:
+    figure = entry[key]
+    if figure is None:
+        return "-"
+    _, scale, decimals = FIGURES[key]
+    return " / ".join(f"{scale * value:.{decimals}f}" for value in figure)
+
+
+if __name__ == "__main__":
+    main()
