@@ -8,7 +8,8 @@ stopped motors left out. Beside it stand no force at all, the textbook's law wit
 radius, and two that were fitted to the other flights of the vehicle, each flight left out in turn:
 the world's law with its strength as the one free number, and an exponential with two.
 
-    s = sum x y / sum x^2,    x the law's force, y the label, both less their mean over each flight
+    s = sum x y / sum x^2,    x the law's force, y the label, both less their median far from the
+                              ground in that flight
 
 The picture shows the force over height, flight by flight, with all that is drawn taken from its own
 median far from the ground.
@@ -20,7 +21,7 @@ import argparse
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,16 +59,19 @@ Array = npt.NDArray[np.float64]
 Row = dict[str, Any]
 Progress = Callable[[float, str], None]
 
-WORLD, STRENGTH = "world's law", "world's law, strength fitted"
+WORLD, STRENGTH = "world's law", "world's law, fitted"
 ZERO, TEXTBOOK, EXPONENTIAL = "zero", "cheeseman-bennett", "exponential, fitted"
 MODELS = (ZERO, TEXTBOOK, WORLD, STRENGTH, EXPONENTIAL)
 """The models, in the order they are shown."""
 
-LINES: dict[str, Any] = {
-    WORLD: {"color": "black", "lw": 1.8, "ls": "-"},
-    STRENGTH: {"color": "#D55E00", "lw": 1.6, "ls": (0, (4, 2))},
+LINES: dict[str, tuple[str, Any]] = {
+    WORLD: ("the world's law,\nno number fitted", {"color": "black", "lw": 1.8, "ls": "-"}),
+    STRENGTH: (
+        "FITTED: its strength,\nto the other flights",
+        {"color": "#D55E00", "lw": 1.6, "ls": (0, (4, 2))},
+    ),
 }
-"""How the models that are drawn look."""
+"""Models that are drawn: what they are called, and how they look."""
 
 DOTS = 700
 """About as many labels of a flight are drawn as dots."""
@@ -92,19 +96,27 @@ class Scaled:
 def fitted_strength(
     model: ResidualModel, flights: Sequence[LabelledFlight], vehicle: Vehicle
 ) -> float:
-    """Return the strength of least squares; a constant of each flight is no part of it."""
+    """Return the strength of least squares behind 5 Hz; both sides count from their far field."""
     data = samples(scored(flights, vehicle))
     x, y = model.force(data.state)[:, 2].copy(), data.force[:, 2].copy()
     for number in range(len(flights)):
         own = data.flight == number
-        x[own] -= x[own].mean()
-        y[own] -= y[own].mean()
+        height = data.state.height[own]
+        x[own] = over_far_field(x[own], height, vehicle)
+        y[own] = over_far_field(y[own], height, vehicle)
     return float(x @ y / (x @ x))
+
+
+def over_far_field(value: Array, height: Array, vehicle: Vehicle) -> Array:
+    """Return values (n,) of a flight less their median far from the ground, if it went there."""
+    far = height > max(FAR_FIELD_HEIGHT, FAR_FIELD_RADII * vehicle.rotors.radius)
+    return np.asarray(value - np.median(value[far])) if far.any() else value
 
 
 def scored(flights: Sequence[LabelledFlight], vehicle: Vehicle) -> list[LabelledFlight]:
     """Return flights without the lowest centimetres, which are not scored either (``LOWEST``)."""
-    kept = [f.raw.rows(f.raw.height > LOWEST[vehicle.name]) for f in flights]
+    lowest = LOWEST.get(vehicle.name, -np.inf)
+    kept = [f.raw.rows(f.raw.height > lowest) for f in flights]
     return [replace(f, raw=r, smooth=smoothed(r)) for f, r in zip(flights, kept, strict=True)]
 
 
@@ -131,13 +143,16 @@ class Checked:
     flight: LabelledFlight
     models: Mapping[str, ResidualModel]
 
+    @property
     def rows(self) -> list[Row]:
-        """Return a row of scores for every model."""
+        """A row of scores for every model."""
         about = {"flight": self.flight.name, "vehicle": self.vehicle.name}
         rows = []
         for name, model in self.models.items():
             strength = model.strength if isinstance(model, Scaled) else None
             figures = scores(model, self.flight.raw, self.vehicle)
+            offset = figures["offset_n"]
+            figures["offset_weight"] = None if offset is None else offset / self.vehicle.weight
             rows.append({**about, "model": name, "strength": strength, **figures})
         return rows
 
@@ -186,68 +201,70 @@ def _mean(rows: Sequence[Row]) -> dict[str, float | None]:
     return mean_scores([{k: v for k, v in row.items() if k not in text} for row in rows])
 
 
-def verdict(rows: Sequence[Row]) -> str:
-    """Say in a sentence or two what the world's law is worth, good or bad, over all flights."""
-    of = {r["model"]: r for r in means(rows) if r["flights"] == "all"}
-    r2, error, nothing = (
-        of[WORLD]["r2_z_5hz"],
-        100 * of[WORLD]["rmse_z_5hz_weight"],
-        100 * of[ZERO]["rmse_z_5hz_weight"],
-    )
-    if error >= nothing:
+def verdict(averages: Sequence[Row]) -> str:
+    """Say in plain words, good or bad, what the world's law is worth over all flights (``means``)."""
+    of = {r["model"]: r for r in averages if r["flights"] == "all"}
+    r2 = {name: of[name]["r2_z_5hz"] for name in MODELS}
+    error = {name: 100 * of[name]["rmse_z_5hz_weight"] for name in MODELS}
+    beside = f"{error[WORLD]:.2f} % of weight, that of no force at all {error[ZERO]:.2f} %"
+    if error[WORLD] >= error[ZERO]:
         first = (
-            f"The world's law explains nothing of the real force: its error is {error:.2f} % of "
-            f"weight, that of no force at all {nothing:.2f} % (R2 {r2:.2f})."
+            "The world's law explains nothing of the real vertical force behind 5 Hz "
+            f"(R2 {r2[WORLD]:.2f}): its error is {beside}."
         )
     else:
         first = (
-            f"The world's law explains R2 {r2:.2f} of the real vertical force behind 5 Hz, without a "
-            f"fitted number: its error is {error:.2f} % of weight, that of no force at all "
-            f"{nothing:.2f} %."
+            f"The world's law explains R2 {r2[WORLD]:.2f} of the real vertical force behind 5 Hz, "
+            f"no number fitted: its error is {beside}."
         )
-    strengths = [r["strength"] for r in rows if r["strength"] is not None]
+    gained, missed = r2[STRENGTH] - r2[WORLD], r2[EXPONENTIAL] - r2[STRENGTH]
     return (
-        f"{first} Fitted to other flights of the vehicle it would be {min(strengths):.2f} to "
-        f"{max(strengths):.2f} times as strong, and explain {of[STRENGTH]['r2_z_5hz']:.2f}; "
-        f"an exponential with two fitted numbers explains {of[EXPONENTIAL]['r2_z_5hz']:.2f}."
+        f"{first} Made {of[STRENGTH]['strength']:.2f} times as strong, as the other flights of the "
+        f"vehicle want it, it explains {r2[STRENGTH]:.2f}; an exponential with two fitted numbers "
+        f"{r2[EXPONENTIAL]:.2f}: "
+        + (
+            "more is wrong with its shape than with its strength."
+            if missed > max(gained, 0.0)
+            else "its shape is not what is wrong."
+        )
     )
 
 
 COLUMNS = (
     ("R2", "r2_z_5hz", 1.0),
-    ("RMSE\n[% of weight]", "rmse_z_5hz_weight", 100.0),
-    ("R2 below\n15 cm", "r2_z_5hz_low", 1.0),
-    ("RMSE below\n15 cm [%]", "rmse_z_5hz_low_weight", 100.0),
-    ("constant\n[% of weight]", "offset_weight", 100.0),
+    ("RMSE [%]", "rmse_z_5hz_weight", 100.0),
+    ("R2\n< 15 cm", "r2_z_5hz_low", 1.0),
+    ("RMSE [%]\n< 15 cm", "rmse_z_5hz_low_weight", 100.0),
+    ("offset\n[%]", "offset_weight", 100.0),
 )
 """Head, key and scale of the table's columns."""
 
 
-def table(rows: Sequence[Row]) -> Table:
+def table(rows: Sequence[Row], averages: Sequence[Row]) -> Table:
     """Return all scores, flight by flight, then the means."""
     result = Table(
-        title="vertical residual force of real flights, behind 5 Hz; fitted: to the other flights",
+        title="vertical residual force behind 5 Hz; [%] of weight; the offset is taken out",
         title_justify="left",
         box=None,
         pad_edge=False,
     )
-    result.add_column("flight", no_wrap=True)
-    result.add_column("model", no_wrap=True)
+    result.add_column("flight, model", no_wrap=True)
     for head, _, _ in COLUMNS:
         result.add_column(head, justify="right")
-    averages = [{**r, "flight": f"mean of {r['flights']}"} for r in means(rows)]
     before = ""
-    for row in [*rows, *averages]:
-        if before and row["flight"] != before:
-            result.add_row()
+    for row in [*rows, *({**r, "flight": f"mean of {r['flights']}"} for r in averages)]:
+        if row["flight"] != before:
+            if before:
+                result.add_row()
+            result.add_row(f"[bold]{row['flight']}[/bold]")
+            before = row["flight"]
         name = row["model"]
         if row["strength"] is not None:
-            name += f" ({row['strength']:.2f})"
+            name += f" × {row['strength']:.2f}"
         figures = [
             "–" if row[key] is None else f"{scale * row[key]:.2f}" for _, key, scale in COLUMNS
         ]
-        result.add_row(row["flight"] if row["flight"] != before else "", name, *figures)
-        before = row["flight"]
+        result.add_row(f"  {name}", *figures)
     return result
 
 
@@ -259,20 +276,17 @@ def draw(checked: Sequence[Checked], out: Path) -> Path:
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(11.0, 5.8), layout="constrained", dpi=160)
         panels = figure.subplots(len(VEHICLES), 4, sharex=True, sharey="row", squeeze=False)
-        axes: Axes
         for line, name in zip(panels, VEHICLES, strict=True):
             own = [c for c in checked if c.vehicle.name == name]
             for axes, each in zip(line, own, strict=False):
                 _panel(axes, each)
             for axes in line[len(own) :]:
                 axes.set_axis_off()
-            line[0].set_ylabel(f"{name}\nvertical force over far field\n[% of weight]")
-        for axes in panels.flat:
-            if axes.axison:
-                axes.set_xlabel("height above standing $h$ [m]")
-                axes.tick_params(labelbottom=True)
-        handles, labels = panels[0, 0].get_legend_handles_labels()
-        panels[-1, -1].legend(handles, labels, loc="center left", fontsize=9, handlelength=2.4)
+            line[0].set_ylabel(f"{name}\nvertical force less its far field\n[% of weight]")
+        legend: Any = {"loc": "center", "handlelength": 2.4, "labelspacing": 1.1, "fontsize": 9}
+        handles, names = panels[0, 0].get_legend_handles_labels()
+        order = [0, len(names) - 1, *range(1, len(names) - 1)]  # bars come last by themselves
+        panels[-1, -1].legend([handles[i] for i in order], [names[i] for i in order], **legend)
         write_whole(out, lambda path: figure.savefig(path, format="png"))
     return out
 
@@ -282,60 +296,48 @@ def _panel(axes: "Axes", checked: Checked) -> None:
     labels = scored([flight], vehicle)[0].smooth
     labels = labels.rows(labels.valid)
     height = labels.height
-    far = height > max(FAR_FIELD_HEIGHT, FAR_FIELD_RADII * vehicle.rotors.radius)
 
     def shown(force: Array) -> Array:
-        share = 100 * force[:, 2] / vehicle.weight
-        return np.asarray(share - np.median(share[far]))
+        return over_far_field(100 * force[:, 2] / vehicle.weight, height, vehicle)
 
     measured = shown(labels.force)
     every = max(1, round(len(height) / DOTS))
-    axes.plot(
-        height[::every], measured[::every], ".", color="#B8B8B8", ms=3, mec="none", alpha=0.7,
-        label="measured, behind 5 Hz", zorder=1,
-    )  # fmt: skip
+    dots: Any = {"color": "#A8A8A8", "ms": 3.2, "mec": "none", "zorder": 1}
+    axes.plot(height[::every], measured[::every], ".", label="measured", **dots)
     middle, low, median, high = medians_by_height(height, measured).T
-    axes.errorbar(
-        middle, median, (median - low, high - median), fmt="o", color="#0072B2", ms=3.5, lw=0.9,
-        label="measured: median, middle half", zorder=2,
-    )  # fmt: skip
-    for name, look in LINES.items():
-        model = checked.models[name]
-        middle, _, median, _ = medians_by_height(height, shown(model.force(labels.state))).T
-        label = "the world's law, nothing fitted" if name == WORLD else None
-        if isinstance(model, Scaled):
-            label = "the same, strength fitted to other flights"
+    bars: Any = {"fmt": "o", "color": "#0072B2", "ms": 3.5, "lw": 0.9, "zorder": 2}
+    around = (median - low, high - median)
+    axes.errorbar(middle, median, around, label="measured: median\nand middle half", **bars)
+    for name, (label, look) in LINES.items():
+        middle, _, median, _ = medians_by_height(
+            height, shown(checked.models[name].force(labels.state))
+        ).T
         axes.plot(middle, median, label=label, zorder=3, **look)
-    world, scaled = checked.models[WORLD], checked.models[STRENGTH]
-    r2 = scores(world, flight.raw, vehicle)["r2_z_5hz"]
-    assert isinstance(scaled, Scaled)
-    fitted = scores(scaled, flight.raw, vehicle)["r2_z_5hz"]
+    of = {row["model"]: row for row in checked.rows}
+    law, fitted = of[WORLD], of[STRENGTH]
     axes.set_title(
-        f"{flight.name}\n$R^2$ {r2:.2f};  fitted, × {scaled.strength:.2f}:  {fitted:.2f}", fontsize=8
+        f"{flight.name}\nlaw: $R^2$ {law['r2_z_5hz']:.2f};  "
+        f"fitted, × {fitted['strength']:.2f}: {fitted['r2_z_5hz']:.2f}",
+        fontsize=8,
+        loc="left",
     )
     axes.axhline(0, color="black", lw=0.6)
     axes.set_xlim(0, TOP)
+    axes.set_xlabel("height above standing $h$ [m]")
+    axes.tick_params(labelbottom=True)
 
 
-def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--out", type=Path, required=True, help="folder for the picture")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    return parser.parse_args(arguments)
-
-
-def _with_shares(checked: Sequence[Checked]) -> Iterator[Row]:
-    for each in checked:
-        for row in each.rows():
-            offset = row["offset_n"]
-            share = None if offset is None else offset / each.vehicle.weight
-            yield {**row, "offset_weight": share}
+    return parser.parse_args()
 
 
 @exits
 def main() -> None:
     """Read options, check, draw, print; leave with status 2 for bad input."""
-    options = _options(None)
+    options = _options()
     data = os.environ.get("NEURAL_LANDER_DATA")
     if options.out.exists() and not options.out.is_dir():
         raise InputError(f"--out {options.out}: is no folder")
@@ -344,16 +346,17 @@ def main() -> None:
     folder = Path(data) / "flights" / "neural-swarm"
     with tempfile.TemporaryDirectory() as work, progress_bar("check") as progress:
         checked = check(folder, Path(work), progress)
-        rows = list(_with_shares(checked))
+        rows = [row for each in checked for row in each.rows]
     options.out.mkdir(parents=True, exist_ok=True)
     picture = draw(checked, options.out / "force_model.png")
-    said = verdict(rows)
+    averages = means(rows)
+    said = verdict(averages)
     if options.json:
-        report = {"rows": rows, "means": means(rows), "verdict": said, "picture": str(picture)}
+        report = {"rows": rows, "means": averages, "verdict": said, "picture": str(picture)}
         print(json.dumps(report))
         return
     console = Console(highlight=False)
-    console.print(table(rows))
+    console.print(table(rows, averages))
     console.print()
     console.print(said)
     console.print(f"picture: {picture}", soft_wrap=True)

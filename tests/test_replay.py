@@ -58,7 +58,9 @@ def test_a_wrong_height_is_seen(quiet):
     vehicle, log = quiet
     state = measured(log, vehicle)
     higher = ResidualInput(state.height + 0.01, state.velocity, state.attitude, state.rotor_thrust)
-    low = np.flatnonzero((log["truth_height"] < 0.05) & (state.rotor_thrust.sum(axis=1) > 0.5 * vehicle.weight))
+    low = np.flatnonzero(
+        (log["truth_height"] < 0.05) & (state.rotor_thrust.sum(axis=1) > 0.5 * vehicle.weight)
+    )
     off = WorldForce(vehicle).force(higher)[low, 2] - log["truth_force"][low, 2]
     assert off.min() < -1e-3 * vehicle.weight
 
