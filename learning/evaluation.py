@@ -140,6 +140,7 @@ def scores(model: ResidualModel, raw: Labels, vehicle: Vehicle) -> dict[str, Any
         **_rms("z", error, vehicle),
         "r2_z_5hz": _r2(both[:, 0], error_5hz),
         **_rms("z_5hz", error_5hz, vehicle),
+        "r2_z_5hz_low": _r2(both[low, 0], error_5hz[low]),
         **_rms("z_5hz_low", error_5hz[low], vehicle),
         "bands": bands,
     }

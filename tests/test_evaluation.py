@@ -36,6 +36,7 @@ def test_the_true_force_scores_one(labels, intel_aero):
     result = scores(Cushion(), labels, intel_aero)
     assert result["r2_z"] > 0.9999
     assert result["r2_z_5hz"] > 0.9999
+    assert result["r2_z_5hz_low"] > 0.9999
     assert result["rmse_z_n"] < 2e-3
     assert result["samples"] == len(labels)
 
@@ -80,6 +81,7 @@ def test_what_was_not_flown_is_not_scored(labels, intel_aero):
     high = labels.rows(labels.height > 0.3)
     result = scores(Cushion(), high, intel_aero)
     assert result["rmse_z_5hz_low_n"] is None
+    assert result["r2_z_5hz_low"] is None
     low = labels.rows(labels.height < 0.3)
     assert scores(Cushion(), low, intel_aero)["offset_n"] is None
 

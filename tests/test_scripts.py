@@ -22,6 +22,7 @@ BAD = [
     ("tune_baselines", ("--aero", "storm"), "storm"),
     ("tune_baselines", ("--out", "file/below.toml"), "is no folder"),
     ("benchmark", ("--repeats", "0"), "--repeats is 0"),
+    ("check_force_model", ("--out", "file"), "file: is no folder"),
     ("leave_one_flight_out", ("--seeds", "0"), "--seeds is 0"),
     ("identification_coverage", ("--vehicles", "-1"), "--vehicles is -1"),
     ("identification_coverage", ("--aero", "storm"), "storm"),
