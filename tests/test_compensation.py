@@ -8,6 +8,7 @@ import pytest
 from neural_lander.controller.landing_controller import RECORD, as_old
 from neural_lander.controller.setpoint import plan_descent
 from neural_lander.controller.vehicle import load_vehicle
+from neural_lander.scripts.robustness import known_latency
 from neural_lander.sim.deviation import Deviation
 from neural_lander.sim.rollout import Flight, fly
 from neural_lander.sim.scenario import load_scenario
@@ -49,7 +50,7 @@ def test_lag_and_latency_are_what_makes_a_fast_descent_hit_the_floor():
     assert good["touchdown_speed_m_s"] < 0.18
     assert good["z_max_error_m"] < 0.010
     assert bad["z_max_error_m"] > 4 * good["z_max_error_m"]
-    assert bad["crashed"] or bad["touchdown_speed_m_s"] > 0.4
+    assert bad["crashed"] or bad["touchdown_speed_m_s"] > 2 * good["touchdown_speed_m_s"]
 
 
 @pytest.mark.parametrize("share", [0.1, -0.1])
@@ -66,8 +67,7 @@ def test_another_mass_is_found_in_hover_and_lands_as_softly(share):
 def test_known_latency_costs_a_quiet_loop_next_to_nothing():
     """The same plan, 30 ms later at the rotors: the law sends everything 30 ms earlier."""
     vehicle = quiet(AERO)
-    late = replace(vehicle, timing=replace(vehicle.timing, latency=0.030))
-    for flown in (vehicle, late):
+    for flown in (vehicle, known_latency(vehicle, 0.030)):
         got = landing("oracle", flown)
         assert got["landed"]
         assert (
