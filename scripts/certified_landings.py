@@ -31,7 +31,7 @@ from neural_lander.learning.training import TrainingSettings, train
 from neural_lander.scripts.cli_certify import calibration_of, tube_options
 from neural_lander.scripts.cli_flight import FlightOptions, flight_of, seeds_of
 from neural_lander.scripts.exit_status import exits
-from neural_lander.scripts.robustness import WORLDS
+from neural_lander.scripts.robustness import WORLDS, put_into
 from neural_lander.sim.calibration_flights import collect_landings
 from neural_lander.sim.collect import collect
 from neural_lander.sim.physics import load_aerodynamics
@@ -174,7 +174,7 @@ def main() -> None:
         assert flight.limits is not None
         rows = {"inside": land(flight, inside, "inside", console)}
         for world in OUTSIDE:
-            other = replace(flight, deviation=WORLDS[world])
+            other = put_into(flight, WORLDS[world])
             rows[world] = land(other, outside, world, console)
         tube = flight.limits.position.max(axis=0)
         show(name, tube, rows, console)

@@ -29,14 +29,15 @@ from neural_lander.sim.deviation import Deviation
 from neural_lander.sim.physics import load_aerodynamics
 from neural_lander.sim.rollout import Flight
 from neural_lander.sim.scenario import load_scenario
+from neural_lander.sim.wind import Wind
 
-WORLDS = {
+WORLDS: dict[str, Deviation | Wind] = {
     "as believed": Deviation(),
     "mass + 10 %": Deviation(mass_share=0.1),
     "mass - 10 %": Deviation(mass_share=-0.1),
     "thrust - 5 %": Deviation(thrust_shares=(-0.05,) * 4),
     "one rotor - 10 %": Deviation(thrust_shares=(-0.1, 0.0, 0.0, 0.0)),
-    "gust of 4 m/s": Deviation(gust=(4.0, 0.0, 0.0)),
+    "gust of 4 m/s": Wind(gust=(4.0, 0.0, 0.0)),
     "latency 30 ms, unknown": Deviation(latency=0.03),
     "estimate 20 ms late": Deviation(estimate_lag=0.02),
     "latency 50 ms, known": Deviation(),
@@ -48,6 +49,13 @@ FIGURES = {
     "xy_end_m": ("xy end mm", 1e3, 1),
     "touchdown_speed_m_s": ("touchdown m/s", 1.0, 3),
 }
+
+
+def put_into(flight: Flight, world: Deviation | Wind) -> Flight:
+    """Return the flight in another world."""
+    if isinstance(world, Wind):
+        return replace(flight, scenario=replace(flight.scenario, wind=world))
+    return replace(flight, deviation=world)
 
 
 def known_latency(vehicle: Vehicle, seconds: float) -> Vehicle:
@@ -96,14 +104,14 @@ def main() -> None:
     table.title = f"{args.aero}, {args.scenario}, {args.reference}; n = {len(seeds)} seeds"
     with Progress(console=console) as progress:
         task = progress.add_task("flying", total=len(WORLDS) * len(controllers))
-        for world, deviation in WORLDS.items():
+        for world, different in WORLDS.items():
             flown = known_latency(vehicle, 0.05) if world == "latency 50 ms, known" else vehicle
             for controller in controllers:
                 flight = Flight(
                     flown, controller, scenario, args.reference, args.aero, engine="hybrid",
                     network=network if is_learned(controller) else None, certified=False,
-                    deviation=deviation,
                 )  # fmt: skip
+                flight = put_into(flight, different)
                 rows = fly_seeds([flight], [controller], seeds, lambda share, text: None)
                 entry = summarise_seeds(rows)[0]
                 result.setdefault(world, {})[controller] = entry

@@ -1,50 +1,85 @@
-"""How the world is other than the controller believes: what a certificate does not cover.
+"""How the vehicle is other than the controller believes: the table [vehicle] of a scenario.
 
-Each is one number of the world that the controller, its vehicle file and its certificate do not
-know: more mass, weaker rotors, a longer latency, an estimate that lags, a gust of wind
-(1 - cos) / 2 long, as airworthiness codes draw it (e.g. CS-25.341).
+Each is one number of the vehicle that the controller, its vehicle file and its certificate do not
+know. A rotor commanded f_c pushes, with battery loss b and weakness k - 1,
+
+    f = k (1 - b t) s,    s' = (f_c - s) / lag  upward,   (f_c - s) / (lag (1 + down))  downward
+
+where s is what its speed is taken for. With the centre of mass at c in the body frame of the
+vehicle file, rotors and feet sit at r - c from the real one. Mass and weakness leave the principal
+moments as the vehicle file has them, taken about the real centre of mass.
 """
 
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from neural_lander.controller.errors import InputError
-from neural_lander.controller.vehicle import MAX_LATENCY_STEPS, Vehicle
+from neural_lander.controller.vehicle import MAX_LATENCY_STEPS, Legs, Rotors, Vehicle
+from neural_lander.sim.table import check, within
 
 
 @dataclass(frozen=True)
 class Deviation:
     """What is different; nothing by default."""
 
-    mass_share: float = 0.0
+    mass_share: float = within(0.0, -0.9, 5.0, "of the mass")
     """More mass, as a share."""
-    thrust_shares: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    thrust_shares: tuple[float, ...] = within((0.0,) * 4, -1.0, 1.0, "of the thrust", 4)
     """More thrust of each rotor at the same speed, as a share."""
-    latency: float | None = None
+    latency: float | None = within(None, 0.0, 1.0, "s")
     """From measurement to rotors [s]; None: as the vehicle file says."""
-    estimate_lag: float = 0.0
+    estimate_lag: float = within(0.0, 0.0, 1.0, "s")
     """First-order lag of estimated position and velocity [s]."""
-    gust: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    """Greatest speed of the air [m/s], world frame."""
-    gust_start: float = 3.0
-    """When it begins [s]."""
-    gust_length: float = 1.5
-    """How long it lasts [s]."""
+    lag_s: float | None = within(None, 0.001, 1.0, "s")
+    """First-order lag of the rotors [s]; None: as the vehicle file says."""
+    lag_down_share: float = within(0.0, 0.0, 10.0, "of the lag")
+    """More lag of a rotor that slows down, as a share."""
+    battery_share_s: float = within(0.0, 0.0, 0.1, "of the thrust per second")
+    """Thrust lost per second, as a share [1/s]."""
+    centre_of_mass: tuple[float, ...] = within((0.0,) * 3, -0.1, 0.1, "m", 3)
+    """Where the real centre of mass is, in the body frame of the vehicle file [m]."""
+
+    def __post_init__(self) -> None:
+        check(self)
 
     def real(self, vehicle: Vehicle) -> Vehicle:
-        """Return the vehicle as it really is.
+        """Return the vehicle as it really is, its body frame's origin in the real centre of mass.
 
         Raises:
-            InputError: a latency longer than the simulator's pipeline, or no mass left.
+            InputError: a latency longer than the pipeline, or a centre of mass that is not above
+                and between the feet.
         """
-        if not self.mass_share > -1:
-            raise InputError(f"mass_share is {self.mass_share}, expected more than -1")
         body = replace(vehicle.body, mass=vehicle.mass * (1 + self.mass_share))
         timing = vehicle.timing
         if self.latency is not None:
-            if not 0 <= self.latency <= MAX_LATENCY_STEPS * timing.period + 1e-12:
+            if self.latency > MAX_LATENCY_STEPS * timing.period + 1e-12:
                 raise InputError(
                     f"latency is {self.latency} s, expected 0 to "
-                    f"{MAX_LATENCY_STEPS * timing.period:g} s"
+                    f"{MAX_LATENCY_STEPS * timing.period:g} s: {MAX_LATENCY_STEPS} control periods "
+                    f"of {vehicle.name}"
                 )
             timing = replace(timing, latency=self.latency)
-        return replace(vehicle, body=body, timing=timing)
+        rotors, legs = vehicle.rotors, vehicle.legs
+        if self.lag_s is not None:
+            rotors = replace(rotors, lag=self.lag_s)
+        if any(self.centre_of_mass):
+            rotors, legs = self._shifted(vehicle, rotors)
+        return replace(vehicle, body=body, timing=timing, rotors=rotors, legs=legs)
+
+    def _shifted(self, vehicle: Vehicle, rotors: Rotors) -> tuple[Rotors, Legs]:
+        """Return rotors and legs about the real centre of mass."""
+        c = np.array(self.centre_of_mass)
+        for axis, points in zip("xyz", vehicle.legs.feet.T, strict=True):
+            i = "xyz".index(axis)
+            low, high = points.min(), points.max() if axis != "z" else np.inf
+            if not low < c[i] < high:
+                raise InputError(
+                    f"centre_of_mass is {list(self.centre_of_mass)} m, but {vehicle.name} stands on "
+                    f"feet with {axis} from {low:g} m" + (f" to {high:g} m" if axis != "z" else " up")
+                    + "; expected a point above and between them"
+                )  # fmt: skip
+        return (
+            replace(rotors, positions=rotors.positions - c),
+            replace(vehicle.legs, feet=vehicle.legs.feet - c),
+        )

@@ -25,6 +25,8 @@ from neural_lander.controller.rotation import Quaternion, Vector, body_z, cross,
 from neural_lander.controller.vehicle import GRAVITY, MAX_LATENCY_STEPS, Vehicle
 from neural_lander.sim.deviation import Deviation
 from neural_lander.sim.ground_effect import ground_effect_gain
+from neural_lander.sim.sensors import Sensors
+from neural_lander.sim.wind import Wind
 
 Array = npt.NDArray[np.float64]
 
@@ -48,6 +50,9 @@ RECORD = np.dtype(
         ("drag", np.float64),
         ("k_f", np.float64),
         ("follow", np.float64),
+        ("follow_down", np.float64),
+        ("battery", np.float64),
+        ("centre", np.float64, (3,)),
         ("f_min", np.float64),
         ("f_max", np.float64),
         ("hull", np.float64, (12, 3)),
@@ -58,16 +63,28 @@ RECORD = np.dtype(
         ("latency", np.int64),
         ("thrust_gains", np.float64, (4,)),
         ("estimate_lag", np.float64),
+        ("late", np.int64),
+        ("drops_out", np.int64),
+        ("speed_seen", np.int64),
+        ("supposed_latency", np.int64),
+        ("supposed_follow", np.float64),
+        ("steady", np.float64, (3,)),
         ("gust", np.float64, (3,)),
         ("gust_start", np.float64),
         ("gust_length", np.float64),
+        ("rough", np.int64),
+        ("near_ground", np.float64),
+        ("near_ground_length", np.float64),
         ("pipeline", np.float64, (MAX_LATENCY_STEPS + 1, 4)),
         ("thrusts", np.float64, (4,)),
+        ("supposed_thrusts", np.float64, (4,)),
         ("speed_before", np.float64),
         ("lift_before", np.float64),
         ("wind", np.float64, (3,)),
         ("estimate", np.float64, (6,)),
         ("estimating", np.int64),
+        ("past", np.float64, (MAX_LATENCY_STEPS + 1, 6)),
+        ("last_seen", np.float64, (6,)),
     ],
     align=True,
 )
@@ -94,36 +111,60 @@ def load_aerodynamics(name: str, vehicle: Vehicle) -> tuple[int, Network | None]
 
 
 def world_record(
-    believed: Vehicle, aerodynamics: int, surface: float = 0.0, deviation: Deviation | None = None
+    believed: Vehicle,
+    aerodynamics: int,
+    surface: float = 0.0,
+    deviation: Deviation | None = None,
+    wind: Wind | None = None,
+    sensors: Sensors | None = None,
 ) -> npt.NDArray[Any]:
     """Return the world of one vehicle with its rotors at hover thrust."""
     record = blank_record(RECORD)
-    deviation = deviation or Deviation()
+    deviation, wind, sensors = deviation or Deviation(), wind or Wind(), sensors or Sensors()
     vehicle = deviation.real(believed)
     w, r = record[0], vehicle.rotors
     w["mass"], w["inertia"] = vehicle.mass, vehicle.body.inertia
     w["rotors"], w["spins"], w["radius"] = r.positions, r.spins, r.radius
     w["drag_torque"], w["drag"], w["k_f"] = r.drag_torque, r.drag, r.k_f
     w["follow"] = 1 - math.exp(-vehicle.timing.period / r.lag)
+    slower = r.lag * (1 + deviation.lag_down_share)
+    w["follow_down"] = 1 - math.exp(-vehicle.timing.period / slower)
+    w["battery"], w["centre"] = deviation.battery_share_s, deviation.centre_of_mass
     w["f_min"], w["f_max"] = r.thrust_min, r.thrust_max
-    w["hull"], w["rest_height"] = hull_points(vehicle), vehicle.rest_height
+    w["hull"], w["rest_height"] = hull_points(vehicle), believed.rest_height
     w["surface"], w["aerodynamics"] = surface, aerodynamics
     w["period"] = vehicle.timing.period
     w["latency"] = round(vehicle.timing.latency / vehicle.timing.period)
     w["thrust_gains"] = 1 + np.array(deviation.thrust_shares)
     w["estimate_lag"] = deviation.estimate_lag
-    w["gust"], w["gust_start"] = deviation.gust, deviation.gust_start
-    w["gust_length"] = deviation.gust_length
-    hover = np.linalg.solve(vehicle.mixing, np.array([believed.weight, 0, 0, 0]))
-    w["thrusts"], w["pipeline"] = hover, hover
+    _store_wind(w, wind)
+    _store_sensors(w, sensors, believed)
+    hover = np.linalg.solve(believed.mixing, np.array([believed.weight, 0, 0, 0]))
+    w["thrusts"], w["supposed_thrusts"], w["pipeline"] = hover, hover, hover
     return record
+
+
+def _store_wind(w: Any, wind: Wind) -> None:
+    w["steady"], w["gust"] = wind.steady, wind.gust
+    w["gust_start"], w["gust_length"] = wind.gust_start, wind.gust_length
+    w["rough"] = wind.turbulence > 0
+    w["near_ground"], w["near_ground_length"] = wind.near_ground, wind.near_ground_length
+
+
+def _store_sensors(w: Any, sensors: Sensors, believed: Vehicle) -> None:
+    w["late"] = sensors.late_steps(believed)
+    w["drops_out"] = sensors.drop_out_share > 0
+    w["speed_seen"] = sensors.rotor_speed
+    w["supposed_latency"] = round(believed.timing.latency / believed.timing.period)
+    w["supposed_follow"] = 1 - math.exp(-believed.timing.period / believed.rotors.lag)
 
 
 def body_box(vehicle: Vehicle) -> tuple[Array, Array]:
     """Return centre and half extents (3,) of the box that stands for arms and body [m]."""
     positions = vehicle.rotors.positions
-    half = np.abs(positions).max(axis=0) + 0.5 * vehicle.rotors.radius
-    centre = np.array([0.0, 0.0, positions[:, 2].mean()])
+    middle = 0.5 * (positions.max(axis=0) + positions.min(axis=0))
+    half = np.abs(positions - middle).max(axis=0) + 0.5 * vehicle.rotors.radius
+    centre = np.array([middle[0], middle[1], positions[:, 2].mean()])
     return centre, np.array([half[0], half[1], 0.2 * vehicle.rest_height])
 
 
@@ -148,10 +189,15 @@ def clearance(w: Any, p: Vector, q: Quaternion) -> float:
 @compiled
 def delayed(w: Any, k: int, f: Thrusts) -> Thrusts:
     """Put the command of step k into the pipeline and return the one that reaches the rotors now."""
-    n = w.latency + 1
     for i in range(4):
-        w.pipeline[k % n, i] = f[i]
-    j = (k + 1) % n
+        w.pipeline[k % (MAX_LATENCY_STEPS + 1), i] = f[i]
+    return sent(w, k - w.latency)
+
+
+@compiled
+def sent(w: Any, k: int) -> Thrusts:
+    """Return the command of step k, at most ``MAX_LATENCY_STEPS`` old; before the first it is hover."""
+    j = (k + MAX_LATENCY_STEPS + 1) % (MAX_LATENCY_STEPS + 1)
     return (w.pipeline[j, 0], w.pipeline[j, 1], w.pipeline[j, 2], w.pipeline[j, 3])
 
 
@@ -169,25 +215,26 @@ def ground_force(w: Any, k: int, v: Vector, clear: float) -> float:
 
 
 @compiled
-def spin_up(w: Any, commanded: Thrusts) -> Thrusts:
-    """Let the rotors follow their command for one period; return their thrusts [N].
+def spin_up(w: Any, commanded: Thrusts, t: float = 0.0) -> Thrusts:
+    """Let the rotors follow their command for one period; return their thrusts [N] at time t [s].
 
     ``thrusts`` of the record are what the rotors' speeds stand for by the vehicle file.
     """
     for i in range(4):
         f = min(max(commanded[i], w.f_min), w.f_max)
-        w.thrusts[i] += w.follow * (f - w.thrusts[i])
+        follow = w.follow if f > w.thrusts[i] else w.follow_down
+        w.thrusts[i] += follow * (f - w.thrusts[i])
     f, g = w.thrusts, w.thrust_gains
-    return (f[0] * g[0], f[1] * g[1], f[2] * g[2], f[3] * g[3])
+    left = max(1.0 - w.battery * t, 0.0)
+    return (f[0] * g[0] * left, f[1] * g[1] * left, f[2] * g[2] * left, f[3] * g[3] * left)
 
 
 @compiled
-def blow(w: Any, t: float) -> None:
-    """Set the wind of this moment: a gust (1 - cos) / 2 long."""
-    share = (t - w.gust_start) / max(w.gust_length, 1e-9)
-    size = 0.5 * (1 - math.cos(2 * math.pi * share)) if 0.0 < share < 1.0 else 0.0
-    for i in range(3):
-        w.wind[i] = size * w.gust[i]
+def suppose(w: Any, commanded: Thrusts) -> None:
+    """Follow the command for one period as the rotors of the vehicle file do: speed not measured."""
+    for i in range(4):
+        f = min(max(commanded[i], w.f_min), w.f_max)
+        w.supposed_thrusts[i] += w.supposed_follow * (f - w.supposed_thrusts[i])
 
 
 @compiled
@@ -228,7 +275,7 @@ def aerodynamic_wrench(
         tx, ty, tz = tx + torque[0], ty + torque[1], tz + torque[2]
         tx, ty, tz = tx + yaw * axis[0], ty + yaw * axis[1], tz + yaw * axis[2]
     if w.aerodynamics == NETWORK:
-        height = p[2] - w.surface - w.rest_height
+        height = p[2] - w.centre[2] - w.surface - w.rest_height
         extra = network_force(net, height, v, q, f)
         fx, fy, fz = fx + extra[0], fy + extra[1], fz + extra[2]
     residual = (fx - total * axis[0], fy - total * axis[1], fz - total * axis[2])

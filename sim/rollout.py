@@ -25,9 +25,10 @@ from neural_lander.controller.vehicle import Vehicle
 from neural_lander.sim.deviation import Deviation
 from neural_lander.sim.physics import NEAR, load_aerodynamics, world_record
 from neural_lander.sim.scenario import Scenario
-from neural_lander.sim.sensors import draw_noise
-from neural_lander.sim.step import LOGGED, ROW, fly_freely, step
+from neural_lander.sim.sensors import draw_bias, draw_drop_outs, draw_noise
+from neural_lander.sim.step import AIR, CHANCES, DROP_OUT, LOGGED, ROW, fly_freely, step
 from neural_lander.sim.summary import Outcome, summarise
+from neural_lander.sim.wind import draw_air
 from neural_lander.sim.world import World, world_of
 
 Array = npt.NDArray[np.float64]
@@ -74,7 +75,24 @@ class Flight:
     limits: Limits | None = None
     """What the certificate lets the vehicle see of itself; None: no monitor."""
     deviation: Deviation = field(default_factory=Deviation)
-    """How the world is other than the vehicle file says."""
+    """How the vehicle is other than its file says; by default as the scenario's [vehicle] has it."""
+
+    @property
+    def real(self) -> Deviation:
+        """How the vehicle really is other than its file says.
+
+        Raises:
+            InputError: the scenario and the flight both say so.
+        """
+        believed = Deviation()
+        if self.deviation == believed:
+            return self.scenario.vehicle
+        if self.scenario.vehicle != believed:
+            raise InputError(
+                f"scenario '{self.scenario.name}' has a table [vehicle], and the flight has a deviation "
+                "of its own; leave one of them out"
+            )
+        return self.deviation
 
     @property
     def plan(self) -> Plan:
@@ -159,21 +177,54 @@ def run(
         raise InputError(f"controller '{flight.controller}' needs a model; give --model MODEL")
     if flight.limits is not None:
         store_limits(control[0], flight.limits, InnerLoop.of(vehicle))
-    world = world_record(vehicle, aerodynamics, deviation=flight.deviation)
+    scenario, deviation = flight.scenario, flight.real
+    world = world_record(
+        vehicle, aerodynamics, deviation=deviation, wind=scenario.wind, sensors=scenario.sensors
+    )
     steps = math.ceil(duration / vehicle.timing.period)
     if noise is None:
-        noise = draw_noise(vehicle, steps, rng)
+        noise = draw_noise(vehicle, steps, rng, scenario.sensors.colour)
+    noise = with_chances(noise, flight, rng)
     if is_cold():
         print(
             "compiling the flight step, once on this machine (about half a minute) ...",
             file=sys.stderr,
         )
     records = (world, control, network_record(flight.network), network_record(real))
-    at = (start[0], start[1], start[2] + vehicle.rest_height)
+    c, s, (x, y, z) = math.cos(yaw), math.sin(yaw), deviation.centre_of_mass
+    at = (
+        start[0] + c * x - s * y,
+        start[1] + s * x + c * y,
+        start[2] + vehicle.rest_height + z,
+    )
     turned = (0.0, 0.0, math.sin(yaw / 2), math.cos(yaw / 2))
     begin = (at, turned, velocity, (0.0, 0.0, 0.0))
-    real_vehicle = flight.deviation.real(vehicle)
-    return _loop(world_of(real_vehicle), records, noise, steps, begin, flight.engine == "hybrid")
+    engine = world_of(deviation.real(vehicle))
+    return _loop(engine, records, noise, steps, begin, flight.engine == "hybrid")
+
+
+def with_chances(noise: Array, flight: Flight, rng: np.random.Generator) -> Array:
+    """Return the noise with what else the scenario leaves to chance, in the columns of ``step``.
+
+    Air and sensors draw from streams of their own, so that neither changes the other, nor the noise.
+    """
+    wind, sensors, period = (
+        flight.scenario.wind,
+        flight.scenario.sensors,
+        flight.vehicle.timing.period,
+    )
+    if not (
+        wind.turbulence or wind.near_ground or sensors.position_bias_walk or sensors.drop_out_share
+    ):
+        return noise
+    for_air, for_bias, for_drop_outs = rng.spawn(3)
+    steps = len(noise)
+    rows = np.zeros((steps, CHANCES))
+    rows[:, :DROP_OUT] = noise
+    rows[:, :3] += draw_bias(sensors, steps, period, for_bias)
+    rows[:, DROP_OUT] = draw_drop_outs(sensors, steps, period, for_drop_outs)
+    rows[:, AIR:] = draw_air(wind, flight.scenario.start_height, steps, period, for_air)
+    return rows
 
 
 def _loop(

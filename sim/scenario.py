@@ -1,12 +1,20 @@
-"""What is to be flown: where it starts, how long it hovers, where it ends. One TOML file each."""
+"""What is to be flown: where it starts, how long it hovers, where it ends. One TOML file each.
+
+Tables say how the world is other than believed: ``[vehicle]`` (``sim/deviation.py``), ``[wind]``
+(``sim/wind.py``), ``[sensors]`` (``sim/sensors.py``). Controllers and certificates see none of it.
+"""
 
 import tomllib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from neural_lander.controller.errors import InputError
+from neural_lander.sim.deviation import Deviation
+from neural_lander.sim.sensors import Sensors
+from neural_lander.sim.table import read_table
+from neural_lander.sim.wind import Wind
 
 
 @dataclass(frozen=True)
@@ -29,6 +37,12 @@ class Scenario:
     """Where the descent ends; 0 is a landing [m]."""
     after: float = 4.0
     """The flight ends this long after the set-point came to rest [s]."""
+    vehicle: Deviation = field(default_factory=Deviation)
+    """How the vehicle is other than its file says."""
+    wind: Wind = field(default_factory=Wind)
+    """How the air moves."""
+    sensors: Sensors = field(default_factory=Sensors)
+    """How the estimate is worse than its noise alone; its latency may be known to the controller."""
 
     @property
     def lands(self) -> bool:
@@ -44,6 +58,14 @@ LIMITS = {
     "target_height": (0.0, 20.0),
     "after": (1.0, 60.0),
 }
+
+
+TABLES: dict[str, type[Deviation] | type[Wind] | type[Sensors]] = {
+    "vehicle": Deviation,
+    "wind": Wind,
+    "sensors": Sensors,
+}
+"""What each table of a scenario file is read into."""
 
 
 def bundled_scenarios() -> list[str]:
@@ -86,7 +108,9 @@ def _parse(text: str, where: str) -> Scenario:
     for key, value in tree.items():
         if key not in known:
             raise InputError(f"{where}: {key} is unknown; expected {', '.join(sorted(known))}")
-        if key in LIMITS:
+        if key in TABLES:
+            tree[key] = read_table(TABLES[key], value, key, where)
+        elif key in LIMITS:
             low, high = LIMITS[key]
             if (
                 isinstance(value, bool)

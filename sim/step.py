@@ -38,6 +38,7 @@ from neural_lander.controller.landing_controller import (
 from neural_lander.controller.rotation import (
     Quaternion,
     Vector,
+    cross,
     rotate,
     rotate_back,
     small_rotation,
@@ -45,13 +46,19 @@ from neural_lander.controller.rotation import (
 from neural_lander.controller.touchdown import CUT
 from neural_lander.sim.physics import (
     aerodynamic_wrench,
-    blow,
     clearance,
     delayed,
     ground_force,
+    sent,
     spin_up,
+    suppose,
 )
 from neural_lander.sim.rigid_body import fall_freely
+from neural_lander.sim.sensors import CHANNELS
+from neural_lander.sim.wind import blow, near_ground_force
+
+DROP_OUT, AIR, CHANCES = CHANNELS, CHANNELS + 1, CHANNELS + 7
+"""Columns of a row of chance after the sensors' noise: drop-out, air (6); and how many there are."""
 
 LOGGED = (
     "time",
@@ -90,15 +97,22 @@ ROW = sum(max(len(QUANTITIES[name].components), 1) for name in LOGGED)
 
 
 @compiled
-def measure(w: Any, p: Vector, q: Quaternion, v: Vector, omega: Vector, n: Any) -> Measurement:
-    """Return what the vehicle measures: the true state with a row of noise on it.
+def measure(
+    w: Any, k: int, p: Vector, q: Quaternion, v: Vector, omega: Vector, n: Any
+) -> Measurement:
+    """Return what the vehicle measures at step k: the true state with a row of noise on it.
 
-    ``omega`` is the true body rate in the world frame [rad/s].
+    ``p, v`` are those of the vehicle file's origin; ``omega`` is the true body rate in the world
+    frame [rad/s].
     """
+    if w.late > 0:
+        p, v = recalled(w, k, p, v)
     if w.estimate_lag > 0.0:
         p, v = behind(w, p, v)
     position = (p[0] + n[0], p[1] + n[1], p[2] + n[2])
     velocity = (v[0] + n[3], v[1] + n[4], v[2] + n[5])
+    if w.drops_out == 1:
+        position, velocity = kept(w, n[DROP_OUT] > 0.0, position, velocity)
     attitude = small_rotation(q, (n[6], n[7], n[8]))
     body = rotate_back(q, omega)
     rate = (body[0] + n[9], body[1] + n[10], body[2] + n[11])
@@ -109,8 +123,42 @@ def measure(w: Any, p: Vector, q: Quaternion, v: Vector, omega: Vector, n: Any) 
         f[2] * (1 + n[14]) * (1 + n[14]),
         f[3] * (1 + n[15]) * (1 + n[15]),
     )
+    if w.speed_seen == 0:
+        f = w.supposed_thrusts
+        thrusts = (f[0], f[1], f[2], f[3])
     height = position[2] - w.surface - w.rest_height
     return position, attitude, velocity, rate, thrusts, height
+
+
+@compiled
+def recalled(w: Any, k: int, p: Vector, v: Vector) -> tuple[Vector, Vector]:
+    """Return position and velocity ``late`` steps before step k; before the first they are the first."""
+    e, n = w.past, w.late + 1
+    for i in range(3):
+        e[k % n, i], e[k % n, 3 + i] = p[i], v[i]
+    j = (k + 1) % n if k >= w.late else 0
+    return (e[j, 0], e[j, 1], e[j, 2]), (e[j, 3], e[j, 4], e[j, 5])
+
+
+@compiled
+def kept(w: Any, lost: bool, position: Vector, velocity: Vector) -> tuple[Vector, Vector]:
+    """Return position and velocity, or in a drop-out those that were last seen."""
+    e = w.last_seen
+    if not lost:
+        for i in range(3):
+            e[i], e[3 + i] = position[i], velocity[i]
+    return (e[0], e[1], e[2]), (e[3], e[4], e[5])
+
+
+@compiled
+def of_origin(w: Any, p: Vector, q: Quaternion, v: Vector, omega: Vector) -> tuple[Vector, Vector]:
+    """Return position and velocity of the vehicle file's origin from those of the centre of mass."""
+    c = w.centre
+    if c[0] == 0.0 and c[1] == 0.0 and c[2] == 0.0:
+        return p, v
+    r = rotate(q, (c[0], c[1], c[2]))
+    turn = cross(omega, r)
+    return minus(p, r), minus(v, turn)
 
 
 @compiled
@@ -129,7 +177,11 @@ def behind(w: Any, p: Vector, v: Vector) -> tuple[Vector, Vector]:
 def oracle_force(w: Any, real: Any, measured: Measurement, f: Thrusts) -> Vector:
     """Return the world's true residual force law, at the measured state and thrusts f [N]."""
     p, q, v, rate = measured[0], measured[1], measured[2], measured[3]
-    return aerodynamic_wrench(w, real, p, q, v, rotate(q, rate), f)[2]
+    r = rotate(q, (w.centre[0], w.centre[1], w.centre[2]))
+    omega = rotate(q, rate)
+    turn = cross(omega, r)
+    p, v = (p[0] + r[0], p[1] + r[1], p[2] + r[2]), (v[0] + turn[0], v[1] + turn[1], v[2] + turn[2])
+    return aerodynamic_wrench(w, real, p, q, v, omega, f)[2]
 
 
 @compiled
@@ -168,21 +220,30 @@ def step(
     force of the ground over the step before [N], which belongs to the row before.
 
     ``k`` counts steps; pose and twist are the true ones; ``world, control, learned, real`` are
-    records; ``noise`` (steps, 16) and ``log`` (steps, ROW) belong to the flight.
+    records; ``noise`` (steps, 16, or ``CHANCES`` where the world has more chance in it than noise) and
+    ``log`` (steps, ROW) belong to the flight.
     """
     w, c, net, truth = world[0], control[0], learned[0], real[0]
     t = k * w.period
     if q[3] < 0.0:  # q and -q are one attitude; the engine turns it over as it likes
         q = (-q[0], -q[1], -q[2], -q[3])
-    blow(w, t)
-    measured = measure(w, p, q, v, omega, noise[k])
+    row = noise[k]
+    blow(w, t, row, AIR)
+    origin, speed = of_origin(w, p, q, v, omega)
+    measured = measure(w, k, origin, q, speed, omega, row)
     if c.residual == ORACLE:
         commanded = oracle_step(c, w, truth, t, measured)
     else:
         commanded = control_step(c, net, t, measured)
-    f = spin_up(w, delayed(w, k, commanded))
+    f = spin_up(w, delayed(w, k, commanded), t)
+    if w.speed_seen == 0:
+        suppose(w, sent(w, k - w.supposed_latency))
     force, torque, residual = aerodynamic_wrench(w, truth, p, q, v, omega, f)
-    write_row(log[k], t, w, c, p, q, v, omega, measured, commanded, residual, f)
+    if w.near_ground > 0.0:
+        r = near_ground_force(w, origin[2] - w.surface - w.rest_height, row, AIR)
+        force = (force[0] + r[0], force[1] + r[1], force[2] + r[2])
+        residual = (residual[0] + r[0], residual[1] + r[1], residual[2] + r[2])
+    write_row(log[k], t, w, c, origin, q, speed, omega, measured, commanded, residual, f)
     low = clearance(w, p, q)
     ground = ground_force(w, k, v, low)
     w.speed_before, w.lift_before = v[2], force[2]
