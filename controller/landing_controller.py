@@ -257,18 +257,18 @@ def shortly(c: Any, measured: Measurement) -> Measurement:
 
 
 @compiled
-def look_ahead(c: Any, t: float) -> tuple[Vector, Vector]:
+def look_ahead(c: Any, t: float, height: float, speed: float) -> tuple[Vector, Vector]:
     """Return acceleration [m/s^2] and lead m j_d [N] to command at t, and note how far the plan moves.
 
-    To be called after the set-point of the estimate is known, ``setpoint_position`` and velocity.
+    ``height`` [m] and ``speed`` [m/s]: the vertical set-point of the time that the estimate is of.
     """
     soon = t + c.latency
     _, _, a, j = setpoint_ahead(c, soon)
     lag = c.lead[2]
     p, v, _, _ = setpoint_ahead(c, soon + lag)
     c.piece_ahead = c.piece
-    c.moved[0] = max(p[2], c.floor) - max(c.setpoint_position[2], c.floor)
-    c.moved[1] = v[2] - c.setpoint_velocity[2]
+    c.moved[0] = max(p[2], c.floor) - max(height, c.floor)
+    c.moved[1] = v[2] - speed
     k = c.mass
     heavier = 1.0 + c.load
     a = (a[0], a[1], a[2] * heavier)
@@ -320,9 +320,7 @@ def wanted_force(c: Any, t: float, measured: Measurement, explained: Vector) -> 
     sp_p, sp_v, sp_a = setpoint(c, t - c.age_steps * c.period * c.compensated)
     ahead = (0.0, 0.0, 0.0)
     if c.compensated == 1:
-        for i in range(3):
-            c.setpoint_position[i], c.setpoint_velocity[i] = sp_p[i], sp_v[i]
-        sp_a, ahead = look_ahead(c, t)
+        sp_a, ahead = look_ahead(c, t, sp_p[2], sp_v[2])
     axis = body_z(q)
     thrust = f[0] + f[1] + f[2] + f[3]
     known = (
@@ -380,6 +378,9 @@ def wanted_force(c: Any, t: float, measured: Measurement, explained: Vector) -> 
         _axis_force(c, 1, p[1], v[1], sp_p[1], sp_v[1], sp_a[1]) - d[1] + ahead[1],
         _axis_force(c, 2, p[2], v[2], sp_p[2], sp_v[2], sp_a[2]) - d[2] + ahead[2] + c.weight,
     )
+    if c.compensated == 1 and c.age_steps > 0 and c.phase == FLYING:  # shown is where it is to be now
+        sp_p, sp_v, _, _ = setpoint_ahead(c, t)
+        c.piece_ahead = c.piece
     for i in range(3):
         c.observer_force[i] = d[i]
         c.setpoint_position[i] = sp_p[i]

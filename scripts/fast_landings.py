@@ -33,7 +33,7 @@ from neural_lander.learning.certify import certify
 from neural_lander.learning.training import TrainingSettings, train
 from neural_lander.scripts.cli_flight import controllers_of, is_learned, seeds_of
 from neural_lander.scripts.exit_status import exits
-from neural_lander.scripts.robustness import known_latency
+from neural_lander.scripts.robustness import known_latency, put_into
 from neural_lander.sim.calibration_flights import collect_landings
 from neural_lander.sim.collect import collect
 from neural_lander.sim.deviation import Deviation
@@ -41,13 +41,14 @@ from neural_lander.sim.physics import load_aerodynamics
 from neural_lander.sim.rollout import Flight, fly
 from neural_lander.sim.scenario import load_scenario
 from neural_lander.sim.statistics import share
+from neural_lander.sim.wind import Wind
 
 LATE = "latency 50 ms, known"
-WORLDS = {
+WORLDS: dict[str, Deviation | Wind] = {
     "as believed": Deviation(),
     "mass + 10 %": Deviation(mass_share=0.1),
     "mass - 10 %": Deviation(mass_share=-0.1),
-    "gust of 4 m/s": Deviation(gust=(4.0, 0.0, 0.0), gust_start=1.8),
+    "gust of 4 m/s": Wind(gust=(4.0, 0.0, 0.0), gust_start=1.8),
     LATE: Deviation(),
 }
 CONTROLLERS = "pd,pid,observer,learned,learned+observer,oracle,oracle+observer"
@@ -102,8 +103,9 @@ def flight_of(case: Case, world: str, controller: str) -> Flight | str:
     seen = next(-i.low for i in case.network.inputs if i.name == "vertical_speed")
     flight = Flight(
         vehicle, controller, load_scenario("flat"), FASTEST, case.aero, engine="hybrid",
-        touchdown_speed=case.touchdown_speed, descent_speed=seen, deviation=WORLDS[world],
+        touchdown_speed=case.touchdown_speed, descent_speed=seen
     )  # fmt: skip
+    flight = put_into(flight, WORLDS[world])
     if not is_learned(controller):
         return flight
     if world == LATE:  # another vehicle file: another certificate

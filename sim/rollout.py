@@ -172,7 +172,14 @@ def run(
     if flight.engine not in ENGINES:
         raise InputError(f"engine '{flight.engine}' is unknown; take one of {', '.join(ENGINES)}")
     aerodynamics, real = load_aerodynamics(flight.aero, vehicle)
-    control = controller_record(vehicle, flight.controller, plan, yaw, lands=lands)
+    control = controller_record(
+        vehicle,
+        flight.controller,
+        plan,
+        yaw,
+        lands=lands,
+        age=flight.scenario.sensors.position_latency,
+    )
     if control[0]["residual"] == NETWORK and flight.network is None:
         raise InputError(f"controller '{flight.controller}' needs a model; give --model MODEL")
     if flight.limits is not None:
