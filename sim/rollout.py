@@ -22,7 +22,7 @@ from neural_lander.controller.setpoint import Plan, plan_descent
 from neural_lander.controller.touchdown import CUT
 from neural_lander.controller.vehicle import Vehicle
 from neural_lander.sim.deviation import Deviation
-from neural_lander.sim.physics import NEAR, load_aerodynamics, world_record
+from neural_lander.sim.physics import NEAR, load_aerodynamics, reach, world_record
 from neural_lander.sim.scenario import Scenario
 from neural_lander.sim.sensors import draw_noise
 from neural_lander.sim.step import LOGGED, ROW, fly_freely, step
@@ -76,7 +76,7 @@ class Flight:
         """The motion of the set-point."""
         return plan_descent(
             self.reference,
-            (0.0, 0.0, self.scenario.start_height),
+            (self.scenario.start_x, self.scenario.start_y, self.scenario.start_height),
             self.scenario.target_height,
             self.scenario.hover,
             decay=self.decay,
@@ -103,7 +103,11 @@ def fly(flight: Flight, seed: int) -> Landing:
     off = rng.uniform(-1, 1, 3) * scenario.start_spread
     speed = rng.uniform(-1, 1, 3) * scenario.start_speed_spread
     yaw = float(rng.uniform(-math.pi, math.pi))
-    start = (float(off[0]), float(off[1]), float(off[2]) + scenario.start_height)
+    start = (
+        float(off[0]) + scenario.start_x,
+        float(off[1]) + scenario.start_y,
+        float(off[2]) + scenario.start_height,
+    )
     begun = time.perf_counter()
     rows, outcome = run(
         flight, plan, rng, start, (float(speed[0]), float(speed[1]), float(speed[2])), yaw,
@@ -129,6 +133,7 @@ def run(
 ) -> tuple[Array, Outcome]:
     """Fly a plan from a start (x, y, height above standing) and return the log's rows.
 
+    The start's height, like the plan's, is above standing on the surface where the plan ends.
     ``noise`` (steps, 16) is that of the sensors, drawn if not given. Ends after ``duration`` [s],
     ``AFTER_CUT`` after the motors were cut, or at a crash.
     """
@@ -136,12 +141,15 @@ def run(
     if flight.engine not in ENGINES:
         raise InputError(f"engine '{flight.engine}' is unknown; take one of {', '.join(ENGINES)}")
     aerodynamics, real = load_aerodynamics(flight.aero, vehicle)
-    control = controller_record(vehicle, flight.controller, plan, yaw, lands=lands)
+    terrain, end = flight.scenario.terrain, plan.coefficients[-1, :2, 0]
+    surface = terrain.height(end[0], end[1])
+    control = controller_record(vehicle, flight.controller, plan, yaw, surface, lands)
     if control[0]["residual"] == NETWORK and flight.network is None:
         raise InputError(f"controller '{flight.controller}' needs a model; give --model MODEL")
     if flight.limits is not None:
         store_limits(control[0], flight.limits, InnerLoop.of(vehicle))
-    world = world_record(vehicle, aerodynamics, deviation=flight.deviation)
+    terrain.check_start(start[0], start[1], start[2] + surface, reach(vehicle))
+    world = world_record(vehicle, aerodynamics, deviation=flight.deviation, ground=terrain)
     steps = math.ceil(duration / vehicle.timing.period)
     if noise is None:
         noise = draw_noise(vehicle, steps, rng)
@@ -151,11 +159,12 @@ def run(
             file=sys.stderr,
         )
     records = (world, control, network_record(flight.network), network_record(real))
-    at = (start[0], start[1], start[2] + vehicle.rest_height)
+    at = (start[0], start[1], start[2] + surface + vehicle.rest_height)
     turned = (0.0, 0.0, math.sin(yaw / 2), math.cos(yaw / 2))
     begin = (at, turned, velocity, (0.0, 0.0, 0.0))
     real_vehicle = flight.deviation.real(vehicle)
-    return _loop(world_of(real_vehicle), records, noise, steps, begin, flight.engine == "hybrid")
+    engine = world_of(real_vehicle, terrain)
+    return _loop(engine, records, noise, steps, begin, flight.engine == "hybrid")
 
 
 def _loop(
@@ -184,6 +193,7 @@ def _loop(
     last = steps - 1
     cut_at = contact_at = None
     near = False
+    sides = bool(engine.terrain.surfaces)
     crash, speed_before = "", 0.0
     k = first
     for k in range(first, steps):
@@ -206,6 +216,8 @@ def _loop(
                     crash = f"first contact at {-speed_before:.2f} m/s"
             if up < STANDING and engine.touches_with_body(p, q):
                 crash = crash or "contact by something else than the legs"
+        if sides and low < NEAR and engine.touches_with_body(p, q):
+            crash = crash or "contact by something else than the legs, or with a table's side"
         if up < upright:
             crash = crash or "tilt over 60 degrees"
         if phase == CUT and cut_at is None:

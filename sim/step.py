@@ -51,6 +51,7 @@ from neural_lander.sim.physics import (
     spin_up,
 )
 from neural_lander.sim.rigid_body import fall_freely
+from neural_lander.sim.terrain import surface_height
 
 LOGGED = (
     "time",
@@ -92,6 +93,7 @@ ROW = sum(max(len(QUANTITIES[name].components), 1) for name in LOGGED)
 def measure(w: Any, p: Vector, q: Quaternion, v: Vector, omega: Vector, n: Any) -> Measurement:
     """Return what the vehicle measures: the true state with a row of noise on it.
 
+    The height is that over the surface which the map has under the measured position.
     ``omega`` is the true body rate in the world frame [rad/s].
     """
     if w.estimate_lag > 0.0:
@@ -108,7 +110,7 @@ def measure(w: Any, p: Vector, q: Quaternion, v: Vector, omega: Vector, n: Any) 
         f[2] * (1 + n[14]) * (1 + n[14]),
         f[3] * (1 + n[15]) * (1 + n[15]),
     )
-    height = position[2] - w.surface - w.rest_height
+    height = position[2] - surface_height(w, position[0], position[1]) - w.rest_height
     return position, attitude, velocity, rate, thrusts, height
 
 
@@ -268,7 +270,7 @@ def write_row(
     i = _put3(row, i, v)
     i = _put4(row, i, q)
     i = _put3(row, i, rotate_back(q, omega))
-    row[i] = p[2] - w.surface - w.rest_height
+    row[i] = p[2] - surface_height(w, p[0], p[1]) - w.rest_height
     i = _put3(row, i + 1, residual)
     _put4(row, i, f)
 
