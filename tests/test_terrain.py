@@ -183,7 +183,7 @@ def test_a_rotor_over_the_floor_feels_those_over_the_table_through_their_images_
     assert none < front < rear < whole
 
 
-@pytest.mark.parametrize("yaw", [0.0, 0.8, math.pi])
+@pytest.mark.parametrize("yaw", [0.0, math.pi / 4, math.pi])
 def test_the_rotors_over_the_table_lift_more_and_roll_away_from_it(yaw):
     """The table lies to the west; the west side comes up: about north (y) that is positive."""
     q = tuple(Rotation.from_euler("z", yaw).as_quat())
