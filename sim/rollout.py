@@ -95,17 +95,21 @@ def fly(flight: Flight, seed: int) -> Landing:
     """Fly once; the same seed gives the same bytes.
 
     Raises:
-        InputError: a learned controller without a network, unknown names, an unreadable network.
+        InputError: a learned controller without a network, unknown names, an unreadable network, a
+            start that may be inside a table.
     """
     rng = np.random.default_rng(seed)
     scenario, vehicle = flight.scenario, flight.vehicle
     plan = flight.plan
+    x, y, terrain = scenario.start_x, scenario.start_y, scenario.terrain
+    lowest = terrain.height(x, y) + scenario.start_height - scenario.start_spread
+    terrain.check_start(x, y, lowest, reach(vehicle) + math.sqrt(2) * scenario.start_spread)
     off = rng.uniform(-1, 1, 3) * scenario.start_spread
     speed = rng.uniform(-1, 1, 3) * scenario.start_speed_spread
     yaw = float(rng.uniform(-math.pi, math.pi))
     start = (
-        float(off[0]) + scenario.start_x,
-        float(off[1]) + scenario.start_y,
+        float(off[0]) + x,
+        float(off[1]) + y,
         float(off[2]) + scenario.start_height,
     )
     begun = time.perf_counter()
@@ -148,7 +152,6 @@ def run(
         raise InputError(f"controller '{flight.controller}' needs a model; give --model MODEL")
     if flight.limits is not None:
         store_limits(control[0], flight.limits, InnerLoop.of(vehicle))
-    terrain.check_start(start[0], start[1], start[2] + surface, reach(vehicle))
     world = world_record(vehicle, aerodynamics, deviation=flight.deviation, ground=terrain)
     steps = math.ceil(duration / vehicle.timing.period)
     if noise is None:
