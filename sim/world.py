@@ -44,8 +44,8 @@ SOLVER_ITERATIONS = 20
 """Of contacts, instead of Bullet's 50: four legs on a floor come to rest at the same digits."""
 LATERAL_FRICTION = 0.6
 """Rubber feet on a smooth floor, assumed."""
-STEEP = 0.5**0.5
-"""A contact whose normal is farther than 45 degrees from the vertical is one with a side."""
+LEVEL_NORMAL = 0.1
+"""A contact whose normal rises less than this is one with a side; a foot on an edge rests steeper."""
 
 
 class World:
@@ -145,7 +145,7 @@ class World:
         for point in self.contacts(self.body):
             where = point[5] if point[1] == self.body else point[6]
             inside = rotate_back(q, (where[0] - p[0], where[1] - p[1], where[2] - p[2]))
-            sideways = abs(point[7][2]) < STEEP
+            sideways = abs(point[7][2]) < LEVEL_NORMAL
             if point[9] > 0.0 and (sideways or inside[2] > -0.7 * self.vehicle.rest_height):
                 return True
         return False

@@ -295,6 +295,24 @@ def test_with_two_feet_beyond_the_edge_it_falls_and_with_all_inside_it_stands():
     assert p[2] == pytest.approx(height, abs=1e-4)
 
 
+def test_a_leg_against_the_side_of_a_low_pad_is_seen_and_a_foot_on_its_edge_is_none():
+    pad = Terrain((replace(TABLE, height=0.04),))  # lower than the arms
+    engine = world_of(AERO, pad)
+    engine.reset((0.28, 0.0, AERO.rest_height), LEVEL, (-0.5, 0.0, 0.0))
+    seen = []
+    for _ in range(100):
+        engine.advance()
+        seen.append(engine.touches_with_body(*engine.pose(engine.body)))
+    p, _ = engine.pose(engine.body)
+    assert any(seen)
+    assert p[0] - 0.10 >= 0.15  # it came no farther than its feet
+    engine.reset((0.053, 0.0, 0.04 + AERO.rest_height + 1e-3), LEVEL, STILL)
+    for _ in range(15):
+        engine.advance()
+        assert not engine.touches_with_body(*engine.pose(engine.body))
+    assert engine.contact_force() > 0
+
+
 def test_another_terrain_is_another_world():
     assert world_of(AERO, Terrain((TABLE,))) is world_of(AERO, Terrain((replace(TABLE),)))
     assert world_of(AERO).terrain == FLAT
