@@ -378,7 +378,9 @@ def wanted_force(c: Any, t: float, measured: Measurement, explained: Vector) -> 
         _axis_force(c, 1, p[1], v[1], sp_p[1], sp_v[1], sp_a[1]) - d[1] + ahead[1],
         _axis_force(c, 2, p[2], v[2], sp_p[2], sp_v[2], sp_a[2]) - d[2] + ahead[2] + c.weight,
     )
-    if c.compensated == 1 and c.age_steps > 0 and c.phase == FLYING:  # shown is where it is to be now
+    if (
+        c.compensated == 1 and c.age_steps > 0 and c.phase == FLYING
+    ):  # shown is where it is to be now
         sp_p, sp_v, _, _ = setpoint_ahead(c, t)
         c.piece_ahead = c.piece
     for i in range(3):

@@ -76,7 +76,12 @@ def tube_options(
             "reference lets it fly"
         )
     known = load_scenario(scenario)
-    plan = plan_descent(reference, (0.0, 0.0, known.start_height), known.target_height, known.hover)
+    plan = plan_descent(
+        reference,
+        (known.start_x, known.start_y, known.start_height),
+        known.target_height,
+        known.hover,
+    )
     if epsilon is None and constant:
         raise InputError("--epsilon-constant needs --epsilon, the part that changes, beside it")
     errors = None if epsilon is None else ErrorBounds(epsilon, constant, "given by --epsilon")

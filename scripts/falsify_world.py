@@ -54,7 +54,12 @@ def sensor_noise(inputs: Inputs, steps: int) -> Array:
 def used(flight: Flight, noise: Array, start: Array, yaw: float) -> Array:
     """Fly in the world and return the greatest share of the tube per axis (3,)."""
     assert flight.limits is not None
-    at = (float(start[0]), float(start[1]), float(start[2]) + flight.scenario.start_height)
+    known = flight.scenario
+    at = (
+        float(start[0]) + known.start_x,
+        float(start[1]) + known.start_y,
+        float(start[2]) + known.start_height,
+    )
     velocity = (float(start[3]), float(start[4]), float(start[5]))
     rng = np.random.default_rng(0)
     duration = len(noise) * flight.vehicle.timing.period

@@ -1,7 +1,8 @@
 """The vehicle's forces in the world: lagging rotors, their aerodynamics, what nothing explains.
 
     f' = (f_commanded - f) / lag                                    each rotor, exact over a step
-    F  = sum f_i g_i R e3 - drag sum f_i (v_i)_sideways,   g_i the ground effect at that rotor
+    F  = sum f_i g_i R e3 - drag sum f_i (v_i)_sideways,   g_i the ground effect at that rotor,
+                                              of whatever its disc and the others' are over
     M  = sum R r_i x F_i - spin_i drag_torque f_i R e3
     residual force = F - sum f_i R e3           or, with a network as aerodynamics, what it says
 
@@ -23,9 +24,18 @@ from neural_lander.controller.errors import InputError
 from neural_lander.controller.network import Network, load_network, network_force
 from neural_lander.controller.rotation import Quaternion, Vector, body_z, cross, dot, rotate
 from neural_lander.controller.vehicle import GRAVITY, MAX_LATENCY_STEPS, Vehicle
+from neural_lander.sim import terrain
 from neural_lander.sim.deviation import Deviation
-from neural_lander.sim.ground_effect import ground_effect_gain
+from neural_lander.sim.ground_effect import ground_effect_gain, mixed_gain
 from neural_lander.sim.sensors import Sensors
+from neural_lander.sim.terrain import (
+    FLAT,
+    Terrain,
+    disc_shares,
+    height_of,
+    highest_within,
+    share_of_all,
+)
 from neural_lander.sim.wind import Wind
 
 Array = npt.NDArray[np.float64]
@@ -38,6 +48,8 @@ TOUCH = 1e-6
 """The ground is felt from this share of weight on; rounding stays far below."""
 
 NO_AERODYNAMICS, ROTOR, NETWORK = 0, 1, 2
+MIXED = -1
+"""The discs lie over more than one surface."""
 
 RECORD = np.dtype(
     [
@@ -57,7 +69,10 @@ RECORD = np.dtype(
         ("f_max", np.float64),
         ("hull", np.float64, (12, 3)),
         ("rest_height", np.float64),
-        ("surface", np.float64),
+        *terrain.RECORD_FIELDS,
+        ("apart", np.float64, (4, 4)),
+        ("span", np.float64),
+        ("reach", np.float64),
         ("aerodynamics", np.int64),
         ("period", np.float64),
         ("latency", np.int64),
@@ -117,8 +132,12 @@ def world_record(
     deviation: Deviation | None = None,
     wind: Wind | None = None,
     sensors: Sensors | None = None,
+    ground: Terrain = FLAT,
 ) -> npt.NDArray[Any]:
-    """Return the world of one vehicle with its rotors at hover thrust."""
+    """Return the world of one vehicle with its rotors at hover thrust.
+
+    ``surface`` is the height of the floor [m], ``ground`` what stands on it.
+    """
     record = blank_record(RECORD)
     deviation, wind, sensors = deviation or Deviation(), wind or Wind(), sensors or Sensors()
     vehicle = deviation.real(believed)
@@ -133,6 +152,11 @@ def world_record(
     w["f_min"], w["f_max"] = r.thrust_min, r.thrust_max
     w["hull"], w["rest_height"] = hull_points(vehicle), believed.rest_height
     w["surface"], w["aerodynamics"] = surface, aerodynamics
+    w["surfaces"], w["surface_count"] = ground.array(), len(ground.surfaces)
+    flat = r.positions[:, :2]
+    w["apart"] = np.linalg.norm(flat[:, None] - flat[None], axis=-1)
+    w["span"] = w["apart"].max()
+    w["reach"] = reach(vehicle)
     w["period"] = vehicle.timing.period
     w["latency"] = round(vehicle.timing.latency / vehicle.timing.period)
     w["thrust_gains"] = 1 + np.array(deviation.thrust_shares)
@@ -175,15 +199,29 @@ def hull_points(vehicle: Vehicle) -> Array:
     return np.concatenate([vehicle.legs.feet, centre + signs * half])
 
 
+def reach(vehicle: Vehicle) -> float:
+    """Return how far from its origin the vehicle can touch anything, however it is turned [m]."""
+    return float(np.linalg.norm(hull_points(vehicle), axis=1).max()) + foot_radius(vehicle)
+
+
+def foot_radius(vehicle: Vehicle) -> float:
+    """Return the radius of the spheres that stand for the feet [m]."""
+    return min(0.01, 0.2 * vehicle.rest_height)
+
+
 @compiled
 def clearance(w: Any, p: Vector, q: Quaternion) -> float:
-    """Return the height of the lowest point of the vehicle over the surface [m]."""
+    """Return the height of the vehicle's lowest point over the highest surface within its reach [m].
+
+    On one floor it is the clearance; near an edge it is never more: a side or a corner of a box, or a
+    box between the legs, is seen before any of the vehicle's points is over it.
+    """
     x, y, z, s = q
     ax, ay, az = 2 * (x * z - s * y), 2 * (y * z + s * x), 1 - 2 * (x * x + y * y)
     low = 1e9
     for i in range(12):
         low = min(low, ax * w.hull[i, 0] + ay * w.hull[i, 1] + az * w.hull[i, 2])
-    return float(p[2] + low - w.surface)
+    return float(p[2] + low - highest_within(w, p[0], p[1], w.reach + NEAR))
 
 
 @compiled
@@ -238,6 +276,48 @@ def suppose(w: Any, commanded: Thrusts) -> None:
 
 
 @compiled
+def look_below(w: Any, p: Vector, q: Quaternion) -> int:
+    """Find each disc's shares; return the one surface that all discs are wholly over, or ``MIXED``."""
+    for i in range(4):
+        r = rotate(q, (w.rotors[i, 0], w.rotors[i, 1], w.rotors[i, 2]))
+        disc_shares(w, i, p[0] + r[0], p[1] + r[1])
+    for s in range(w.surface_count + 1):
+        if share_of_all(w, s) == 1.0:
+            return s
+    return MIXED
+
+
+@compiled
+def mixed_network_force(
+    w: Any, net: Any, p: Vector, q: Quaternion, v: Vector, f: Thrusts
+) -> tuple[Vector, Vector]:
+    """Return the network's force [N] where surfaces of several heights lie below, and its torque [N m].
+
+    Each rotor carries a quarter of the force over each surface, as far as its disc is over it. The
+    arms are those from the middle of the rotors: over one surface the force acts at the body's
+    origin, as it does without any table.
+    """
+    fx, fy, fz = 0.0, 0.0, 0.0
+    tx, ty, tz = 0.0, 0.0, 0.0
+    a = w.rotors
+    mx = 0.25 * (a[0, 0] + a[1, 0] + a[2, 0] + a[3, 0])
+    my = 0.25 * (a[0, 1] + a[1, 1] + a[2, 1] + a[3, 1])
+    mz = 0.25 * (a[0, 2] + a[1, 2] + a[2, 2] + a[3, 2])
+    for s in range(w.surface_count + 1):
+        if share_of_all(w, s) == 0.0:
+            continue
+        force = network_force(net, p[2] - w.centre[2] - height_of(w, s) - w.rest_height, v, q, f)
+        for i in range(4):
+            k = 0.25 * w.shares[i, s]
+            part = (k * force[0], k * force[1], k * force[2])
+            arm = rotate(q, (a[i, 0] - mx, a[i, 1] - my, a[i, 2] - mz))
+            turn = cross(arm, part)
+            fx, fy, fz = fx + part[0], fy + part[1], fz + part[2]
+            tx, ty, tz = tx + turn[0], ty + turn[1], tz + turn[2]
+    return (fx, fy, fz), (tx, ty, tz)
+
+
+@compiled
 def aerodynamic_wrench(
     w: Any, net: Any, p: Vector, q: Quaternion, v: Vector, omega: Vector, f: Thrusts
 ) -> tuple[Vector, Vector, Vector]:
@@ -250,6 +330,9 @@ def aerodynamic_wrench(
     total = f[0] + f[1] + f[2] + f[3]
     fx, fy, fz = 0.0, 0.0, 0.0
     tx, ty, tz = 0.0, 0.0, 0.0
+    whole = 0
+    if w.surface_count > 0 and w.aerodynamics != NO_AERODYNAMICS:
+        whole = look_below(w, p, q)
     for i in range(4):
         r = rotate(q, (w.rotors[i, 0], w.rotors[i, 1], w.rotors[i, 2]))
         push, sx, sy, sz = f[i], 0.0, 0.0, 0.0
@@ -261,7 +344,10 @@ def aerodynamic_wrench(
             sx, sy = k * (w.wind[0] - along * axis[0]), k * (w.wind[1] - along * axis[1])
             sz = k * (w.wind[2] - along * axis[2])
         if w.aerodynamics == ROTOR:
-            push *= ground_effect_gain(p[2] + r[2] - w.surface, w.radius)
+            if whole == MIXED:
+                push *= mixed_gain(w, i, p[2] + r[2])
+            else:
+                push *= ground_effect_gain(p[2] + r[2] - height_of(w, whole), w.radius)
             turn = cross(omega, r)
             u = (v[0] + turn[0] - w.wind[0], v[1] + turn[1] - w.wind[1], v[2] + turn[2] - w.wind[2])
             along = dot(u, axis)
@@ -275,8 +361,12 @@ def aerodynamic_wrench(
         tx, ty, tz = tx + torque[0], ty + torque[1], tz + torque[2]
         tx, ty, tz = tx + yaw * axis[0], ty + yaw * axis[1], tz + yaw * axis[2]
     if w.aerodynamics == NETWORK:
-        height = p[2] - w.centre[2] - w.surface - w.rest_height
-        extra = network_force(net, height, v, q, f)
+        if whole == MIXED:
+            extra, turning = mixed_network_force(w, net, p, q, v, f)
+            tx, ty, tz = tx + turning[0], ty + turning[1], tz + turning[2]
+        else:
+            height = p[2] - w.centre[2] - height_of(w, whole) - w.rest_height
+            extra = network_force(net, height, v, q, f)
         fx, fy, fz = fx + extra[0], fy + extra[1], fz + extra[2]
     residual = (fx - total * axis[0], fy - total * axis[1], fz - total * axis[2])
     return (fx, fy, fz), (tx, ty, tz), residual

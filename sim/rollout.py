@@ -23,7 +23,7 @@ from neural_lander.controller.setpoint import Plan, plan_descent
 from neural_lander.controller.touchdown import CUT
 from neural_lander.controller.vehicle import Vehicle
 from neural_lander.sim.deviation import Deviation
-from neural_lander.sim.physics import NEAR, load_aerodynamics, world_record
+from neural_lander.sim.physics import NEAR, load_aerodynamics, reach, world_record
 from neural_lander.sim.scenario import Scenario
 from neural_lander.sim.sensors import draw_bias, draw_drop_outs, draw_noise
 from neural_lander.sim.step import AIR, CHANCES, DROP_OUT, LOGGED, ROW, fly_freely, step
@@ -97,7 +97,7 @@ class Flight:
     @property
     def plan(self) -> Plan:
         """The motion of the set-point; the fastest one stays inside what the model has seen."""
-        start = (0.0, 0.0, self.scenario.start_height)
+        start = (self.scenario.start_x, self.scenario.start_y, self.scenario.start_height)
         if self.reference == FASTEST:
             if not self.scenario.lands:
                 raise InputError(
@@ -131,15 +131,23 @@ def fly(flight: Flight, seed: int) -> Landing:
     """Fly once; the same seed gives the same bytes.
 
     Raises:
-        InputError: a learned controller without a network, unknown names, an unreadable network.
+        InputError: a learned controller without a network, unknown names, an unreadable network, a
+            start that may be inside a table.
     """
     rng = np.random.default_rng(seed)
     scenario, vehicle = flight.scenario, flight.vehicle
     plan = flight.plan
+    x, y, terrain = scenario.start_x, scenario.start_y, scenario.terrain
+    lowest = terrain.height(x, y) + scenario.start_height - scenario.start_spread
+    terrain.check_start(x, y, lowest, reach(vehicle) + math.sqrt(2) * scenario.start_spread)
     off = rng.uniform(-1, 1, 3) * scenario.start_spread
     speed = rng.uniform(-1, 1, 3) * scenario.start_speed_spread
     yaw = float(rng.uniform(-math.pi, math.pi))
-    start = (float(off[0]), float(off[1]), float(off[2]) + scenario.start_height)
+    start = (
+        float(off[0]) + x,
+        float(off[1]) + y,
+        float(off[2]) + scenario.start_height,
+    )
     begun = time.perf_counter()
     rows, outcome = run(
         flight, plan, rng, start, (float(speed[0]), float(speed[1]), float(speed[2])), yaw,
@@ -165,6 +173,7 @@ def run(
 ) -> tuple[Array, Outcome]:
     """Fly a plan from a start (x, y, height above standing) and return the log's rows.
 
+    The start's height, like the plan's, is above standing on the surface where the plan ends.
     ``noise`` (steps, 16) is that of the sensors, drawn if not given. Ends after ``duration`` [s],
     ``AFTER_CUT`` after the motors were cut, or at a crash.
     """
@@ -172,12 +181,15 @@ def run(
     if flight.engine not in ENGINES:
         raise InputError(f"engine '{flight.engine}' is unknown; take one of {', '.join(ENGINES)}")
     aerodynamics, real = load_aerodynamics(flight.aero, vehicle)
+    terrain, end = flight.scenario.terrain, plan.coefficients[-1, :2, 0]
+    surface = terrain.height(end[0], end[1])
     control = controller_record(
         vehicle,
         flight.controller,
         plan,
         yaw,
-        lands=lands,
+        surface,
+        lands,
         age=flight.scenario.sensors.position_latency,
     )
     if control[0]["residual"] == NETWORK and flight.network is None:
@@ -186,7 +198,12 @@ def run(
         store_limits(control[0], flight.limits, InnerLoop.of(vehicle))
     scenario, deviation = flight.scenario, flight.real
     world = world_record(
-        vehicle, aerodynamics, deviation=deviation, wind=scenario.wind, sensors=scenario.sensors
+        vehicle,
+        aerodynamics,
+        deviation=deviation,
+        wind=scenario.wind,
+        sensors=scenario.sensors,
+        ground=terrain,
     )
     steps = math.ceil(duration / vehicle.timing.period)
     if noise is None:
@@ -202,11 +219,11 @@ def run(
     at = (
         start[0] + c * x - s * y,
         start[1] + s * x + c * y,
-        start[2] + vehicle.rest_height + z,
+        start[2] + surface + vehicle.rest_height + z,
     )
     turned = (0.0, 0.0, math.sin(yaw / 2), math.cos(yaw / 2))
     begin = (at, turned, velocity, (0.0, 0.0, 0.0))
-    engine = world_of(deviation.real(vehicle))
+    engine = world_of(deviation.real(vehicle), terrain)
     return _loop(engine, records, noise, steps, begin, flight.engine == "hybrid")
 
 
@@ -260,6 +277,7 @@ def _loop(
     last = steps - 1
     cut_at = contact_at = None
     near = False
+    sides = bool(engine.terrain.surfaces)
     crash, speed_before = "", 0.0
     k = first
     for k in range(first, steps):
@@ -282,6 +300,8 @@ def _loop(
                     crash = f"first contact at {-speed_before:.2f} m/s"
             if up < STANDING and engine.touches_with_body(p, q):
                 crash = crash or "contact by something else than the legs"
+        if sides and low < NEAR and engine.touches_with_body(p, q):
+            crash = crash or "contact by something else than the legs, or with a table's side"
         if up < upright:
             crash = crash or "tilt over 60 degrees"
         if phase == CUT and cut_at is None:

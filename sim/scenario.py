@@ -14,12 +14,13 @@ from neural_lander.controller.errors import InputError
 from neural_lander.sim.deviation import Deviation
 from neural_lander.sim.sensors import Sensors
 from neural_lander.sim.table import read_table
+from neural_lander.sim.terrain import FLAT, Terrain, read_surfaces
 from neural_lander.sim.wind import Wind
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """One kind of flight. Heights are above standing on the surface."""
+    """One kind of flight. Heights are above standing on the surface under the start."""
 
     name: str
     """Shown in tables."""
@@ -37,6 +38,12 @@ class Scenario:
     """Where the descent ends; 0 is a landing [m]."""
     after: float = 4.0
     """The flight ends this long after the set-point came to rest [s]."""
+    start_x: float = 0.0
+    """Where the vehicle hovers first and comes down, east [m]."""
+    start_y: float = 0.0
+    """North [m]."""
+    terrain: Terrain = FLAT
+    """What stands on the floor: the file's [[surface]] tables."""
     vehicle: Deviation = field(default_factory=Deviation)
     """How the vehicle is other than its file says."""
     wind: Wind = field(default_factory=Wind)
@@ -57,6 +64,8 @@ LIMITS = {
     "hover": (0.5, 60.0),
     "target_height": (0.0, 20.0),
     "after": (1.0, 60.0),
+    "start_x": (-100.0, 100.0),
+    "start_y": (-100.0, 100.0),
 }
 
 
@@ -104,7 +113,8 @@ def _parse(text: str, where: str) -> Scenario:
         tree: dict[str, Any] = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{where}: is not TOML ({error})") from error
-    known = {f.name for f in fields(Scenario)}
+    terrain = read_surfaces(tree, where)
+    known = {f.name for f in fields(Scenario)} - {"terrain"} | {"surface"}
     for key, value in tree.items():
         if key not in known:
             raise InputError(f"{where}: {key} is unknown; expected {', '.join(sorted(known))}")
@@ -126,7 +136,7 @@ def _parse(text: str, where: str) -> Scenario:
     for key in ("name", "description"):
         if key not in tree:
             raise InputError(f"{where}: {key} is missing")
-    scenario = Scenario(**tree)
+    scenario = Scenario(**tree, terrain=terrain)
     if scenario.target_height >= scenario.start_height:
         raise InputError(
             f"{where}: target_height is {scenario.target_height} m, expected less than start_height "

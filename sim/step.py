@@ -55,6 +55,7 @@ from neural_lander.sim.physics import (
 )
 from neural_lander.sim.rigid_body import fall_freely
 from neural_lander.sim.sensors import CHANNELS
+from neural_lander.sim.terrain import surface_height
 from neural_lander.sim.wind import blow, near_ground_force
 
 DROP_OUT, AIR, CHANCES = CHANNELS, CHANNELS + 1, CHANNELS + 7
@@ -103,7 +104,7 @@ def measure(
     """Return what the vehicle measures at step k: the true state with a row of noise on it.
 
     ``p, v`` are those of the vehicle file's origin; ``omega`` is the true body rate in the world
-    frame [rad/s].
+    frame [rad/s]. The height is that over the surface which the map has under the measured position.
     """
     if w.late > 0:
         p, v = recalled(w, k, p, v)
@@ -126,7 +127,7 @@ def measure(
     if w.speed_seen == 0:
         f = w.supposed_thrusts
         thrusts = (f[0], f[1], f[2], f[3])
-    height = position[2] - w.surface - w.rest_height
+    height = position[2] - surface_height(w, position[0], position[1]) - w.rest_height
     return position, attitude, velocity, rate, thrusts, height
 
 
@@ -331,7 +332,7 @@ def write_row(
     i = _put3(row, i, v)
     i = _put4(row, i, q)
     i = _put3(row, i, rotate_back(q, omega))
-    row[i] = p[2] - w.surface - w.rest_height
+    row[i] = p[2] - surface_height(w, p[0], p[1]) - w.rest_height
     i = _put3(row, i + 1, residual)
     _put4(row, i, f)
 

@@ -17,7 +17,8 @@ import numpy as np
 
 from neural_lander.controller.rotation import Quaternion, Vector, rotate_back
 from neural_lander.controller.vehicle import GRAVITY, Vehicle
-from neural_lander.sim.physics import body_box
+from neural_lander.sim.physics import body_box, foot_radius
+from neural_lander.sim.terrain import FLAT, Terrain
 
 
 def _import_quietly(name: str) -> Any:
@@ -43,17 +44,19 @@ SOLVER_ITERATIONS = 20
 """Of contacts, instead of Bullet's 50: four legs on a floor come to rest at the same digits."""
 LATERAL_FRICTION = 0.6
 """Rubber feet on a smooth floor, assumed."""
+LEVEL_NORMAL = 0.1
+"""A contact whose normal rises less than this is one with a side; a foot on an edge rests steeper."""
 
 
 class World:
-    """A vehicle on legs over a plane.
+    """A vehicle on legs over a plane and the boxes that stand on it.
 
     The engine's functions are bound to this world's client once: passing ``physicsClientId`` at
     every call costs a fifth of the step, so it is left out where the client is the default one.
     """
 
-    def __init__(self, vehicle: Vehicle) -> None:
-        self.vehicle = vehicle
+    def __init__(self, vehicle: Vehicle, terrain: Terrain = FLAT) -> None:
+        self.vehicle, self.terrain = vehicle, terrain
         self.frame = pybullet.WORLD_FRAME
         self.client = pybullet.connect(pybullet.DIRECT)
         self.pose = self._bind(pybullet.getBasePositionAndOrientation)
@@ -63,14 +66,14 @@ class World:
         self.advance = self._bind(pybullet.stepSimulation)
         self.contacts = self._bind(pybullet.getContactPoints)
         self._pair = self._bind(pybullet.setCollisionFilterPair)
-        self.plane, self.body = self._build()
+        self.ground, self.body = self._build()
         self._clean = self._bind(pybullet.saveState)()
 
     def _bind(self, function: Any) -> Any:
         return function if self.client == 0 else partial(function, physicsClientId=self.client)
 
-    def _build(self) -> tuple[int, int]:
-        """Put the plane and the body into the world and return both."""
+    def _build(self) -> tuple[list[int], int]:
+        """Put the plane, the boxes and the body into the world; return what is ground, and the body."""
         here, v = {"physicsClientId": self.client}, self.vehicle
         pybullet.setTimeStep(v.timing.period, **here)
         pybullet.setGravity(0, 0, -GRAVITY, **here)
@@ -78,7 +81,21 @@ class World:
         plane = pybullet.createMultiBody(
             0, pybullet.createCollisionShape(pybullet.GEOM_PLANE, **here), **here
         )
-        foot = min(0.01, 0.2 * v.rest_height)
+        ground = [int(plane)] + [
+            int(
+                pybullet.createMultiBody(
+                    0,
+                    pybullet.createCollisionShape(
+                        pybullet.GEOM_BOX, halfExtents=[s.half_x, s.half_y, s.height / 2], **here
+                    ),
+                    -1,
+                    [s.x, s.y, s.height / 2],
+                    **here,
+                )
+            )
+            for s in self.terrain.surfaces
+        ]
+        foot = foot_radius(v)
         centre, half = body_box(v)
         shape = pybullet.createCollisionShapeArray(
             [pybullet.GEOM_SPHERE] * 4 + [pybullet.GEOM_BOX],
@@ -99,12 +116,14 @@ class World:
             lateralFriction=LATERAL_FRICTION,
             **here,
         )
-        pybullet.changeDynamics(plane, -1, lateralFriction=1.0, **here)
-        return int(plane), body
+        for part in ground:
+            pybullet.changeDynamics(part, -1, lateralFriction=1.0, **here)
+        return ground, body
 
     def feel_ground(self, on: bool) -> None:
-        """Look for contact between the body and the plane, or save the search while far away."""
-        self._pair(self.plane, self.body, -1, -1, int(on))
+        """Look for contact between the body and the ground, or save the search while far away."""
+        for part in self.ground:
+            self._pair(part, self.body, -1, -1, int(on))
 
     def reset(self, p: Vector, q: Quaternion, v: Vector, omega: Vector = (0.0, 0.0, 0.0)) -> None:
         """Put the world back to its first state, the body at pose p, q with twist v, omega."""
@@ -122,11 +141,12 @@ class World:
         return total
 
     def touches_with_body(self, p: Vector, q: Quaternion) -> bool:
-        """Whether anything but a leg carries force, at pose p, q."""
+        """Whether anything but a leg carries force, or a side of a box does, at pose p, q."""
         for point in self.contacts(self.body):
             where = point[5] if point[1] == self.body else point[6]
             inside = rotate_back(q, (where[0] - p[0], where[1] - p[1], where[2] - p[2]))
-            if point[9] > 0.0 and inside[2] > -0.7 * self.vehicle.rest_height:
+            sideways = abs(point[7][2]) < LEVEL_NORMAL
+            if point[9] > 0.0 and (sideways or inside[2] > -0.7 * self.vehicle.rest_height):
                 return True
         return False
 
@@ -139,12 +159,12 @@ class World:
 _kept: World | None = None
 
 
-def world_of(vehicle: Vehicle) -> World:
-    """Return this process's world for a vehicle, building it where the last was of another one."""
+def world_of(vehicle: Vehicle, terrain: Terrain = FLAT) -> World:
+    """Return this process's world for a vehicle and a terrain, building it where the last was another."""
     global _kept
-    if _kept is None or _kept.vehicle.digest != vehicle.digest:
+    if _kept is None or _kept.vehicle.digest != vehicle.digest or _kept.terrain != terrain:
         forget_world()
-        _kept = World(vehicle)
+        _kept = World(vehicle, terrain)
     return _kept
 
 
