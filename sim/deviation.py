@@ -69,16 +69,13 @@ class Deviation:
 
     def _shifted(self, vehicle: Vehicle, rotors: Rotors) -> tuple[Rotors, Legs]:
         """Return rotors and legs about the real centre of mass."""
-        c = np.array(self.centre_of_mass)
-        for axis, points in zip("xyz", vehicle.legs.feet.T, strict=True):
-            i = "xyz".index(axis)
-            low, high = points.min(), points.max() if axis != "z" else np.inf
-            if not low < c[i] < high:
-                raise InputError(
-                    f"centre_of_mass is {list(self.centre_of_mass)} m, but {vehicle.name} stands on "
-                    f"feet with {axis} from {low:g} m" + (f" to {high:g} m" if axis != "z" else " up")
-                    + "; expected a point above and between them"
-                )  # fmt: skip
+        c, feet = np.array(self.centre_of_mass), vehicle.legs.feet
+        low, high = feet.min(axis=0), feet.max(axis=0)
+        if not (np.all(low < c) and np.all(c[:2] < high[:2])):
+            raise InputError(
+                f"centre_of_mass is {c.tolist()} m, but {vehicle.name} stands on feet from "
+                f"{low.tolist()} to {high.tolist()} m; expected a point above and between them"
+            )
         return (
             replace(rotors, positions=rotors.positions - c),
             replace(vehicle.legs, feet=vehicle.legs.feet - c),

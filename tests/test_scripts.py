@@ -6,8 +6,11 @@ from pathlib import Path
 import pytest
 
 from neural_lander.scripts.experiment import over_networks
+from neural_lander.scripts.robustness import WORLDS, put_into
 from neural_lander.scripts.tune_baselines import SOFT, chosen, cost
 from neural_lander.sim.compare import summarise_seeds
+from neural_lander.sim.rollout import Flight
+from neural_lander.sim.scenario import load_scenario
 
 BAD = [
     ("experiment", ("--out", "x", "--vehicle", "intel-hero"), "vehicle 'intel-hero' is unknown"),
@@ -97,3 +100,10 @@ def test_several_networks_show_their_range_and_lose_no_flight() -> None:
     assert together["landed_share"]["value"] == 1
     assert [entry["train_seed"] for entry in each] == [7, 8, 9]
     assert [entry["z_rmse_m"]["median"]["value"] for entry in each] == [0.002, 0.005, 0.011]
+
+
+def test_a_flight_put_into_the_gust_or_made_heavy_is_that_of_the_bundled_scenario(intel_aero):
+    flat = Flight(intel_aero, "pd", load_scenario("flat"))
+    assert put_into(flat, WORLDS["gust of 4 m/s"]).scenario.wind == load_scenario("gust").wind
+    for world, name in (("mass + 10 %", "heavy"), ("one rotor - 10 %", "weak-rotor")):
+        assert put_into(flat, WORLDS[world]).real == load_scenario(name).vehicle

@@ -8,8 +8,10 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from neural_lander.controller.errors import InputError
+from neural_lander.controller.network import network_record
 from neural_lander.controller.vehicle import GRAVITY
-from neural_lander.sim.physics import ROTOR, world_record
+from neural_lander.sim.physics import ROTOR, aerodynamic_wrench, world_record
+from neural_lander.sim.rigid_body import fall_freely
 from neural_lander.sim.rollout import Flight, fly
 from neural_lander.sim.scenario import load_scenario
 from neural_lander.sim.wind import (
@@ -68,6 +70,25 @@ def test_a_gust_pushes_with_the_rotors_drag(intel_aero):
     past = 4.0 - log["truth_velocity"][at, 0]  # it has begun to move with the wind
     wanted = intel_aero.rotors.drag * thrust * past
     assert log["truth_force"][at, 0] == pytest.approx(wanted, rel=0.02)
+
+
+def test_left_alone_the_vehicle_comes_to_drift_with_the_wind(intel_aero):
+    """Level, thrust = weight: v' = drag g (u - v), so v = u (1 - exp(-drag g t)), and u in the end.
+
+    0.1 %: the engine's steps of 2 ms over a drift that takes 5 s.
+    """
+    w = record(intel_aero, Wind(steady=(3.0, -2.0, 0.0)))
+    blow.py_func(w, 0.0, NO_ROW, 0)
+    net, hover = network_record(None)[0], (intel_aero.weight / 4,) * 4
+    state = ((0.0, 0.0, 50.0), (0.0, 0.0, 0.0, 1.0), (0.0, 0.0, 0.0), (0.0, 0.0, 0.0))
+    for _ in range(1000):
+        force, _, _ = aerodynamic_wrench.py_func(w, net, *state, hover)
+        state = fall_freely.py_func(w, *state, force, (0.0, 0.0, 0.0))
+    share = 1 - math.exp(-intel_aero.rotors.drag * GRAVITY * 2.0)
+    assert_allclose(state[2][:2], [3.0 * share, -2.0 * share], rtol=1e-3)
+    drifting = (state[0], state[1], (3.0, -2.0, 0.0), state[3])
+    force, _, _ = aerodynamic_wrench.py_func(w, net, *drifting, hover)
+    assert_allclose(force[:2], 0.0, atol=1e-12)
 
 
 def test_in_a_steady_wind_the_vehicle_leans_until_thrust_carries_the_drag(intel_aero):
