@@ -10,7 +10,7 @@ Along a plan that says so (``compensated``) the law also counts on what it knows
 
     F_d += m lead j_d(t + L),  a_d = a_d(t + L),  lead_z = motor lag, lead_xy = 2 zeta / w
     p~, v~ against the set-point an estimate's age ago
-    phi at height + p_d,z(t + L + lag) - p_d,z(t - age), and likewise vertical speed
+    phi at p + p_d(t + L + lag) - p_d(t - age), and likewise vertical speed
 
 with latency L from measurement to rotors. All of this is known from the plan alone, so that no slope
 and no feedback of the loop changes. The momentum observer compares momentum with the forces of the time
@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from neural_lander.controller import monitor
+from neural_lander.controller import monitor, terrain
 from neural_lander.controller import setpoint as reference
 from neural_lander.controller.allocation import Thrusts, rotor_thrusts
 from neural_lander.controller.attitude_law import attitude_torque
@@ -56,8 +56,15 @@ from neural_lander.controller.ground_effect_formula import cheeseman_bennett
 from neural_lander.controller.monitor import QUIET, follow, take_over, watch
 from neural_lander.controller.network import network_force
 from neural_lander.controller.observer import observe
-from neural_lander.controller.rotation import Quaternion, Vector, body_z, norm
+from neural_lander.controller.rotation import Quaternion, Vector, body_z, norm, rotate
 from neural_lander.controller.setpoint import Plan, setpoint, setpoint_ahead, store_plan
+from neural_lander.controller.terrain import (
+    FLAT,
+    Terrain,
+    disc_shares,
+    height_of,
+    share_of_all,
+)
 from neural_lander.controller.touchdown import (
     CUT,
     FLYING,
@@ -120,6 +127,9 @@ RECORD = np.dtype(
         ("age_steps", np.int64),
         ("descending", np.int64),
         ("load", np.float64),
+        ("rotors", np.float64, (4, 3)),
+        ("radius", np.float64),
+        *terrain.RECORD_FIELDS,
         *reference.RECORD_FIELDS,
         *monitor.RECORD_FIELDS,
         # memory
@@ -140,7 +150,7 @@ RECORD = np.dtype(
         ("setpoint_position", np.float64, (3,)),
         ("setpoint_velocity", np.float64, (3,)),
         ("setpoint_acceleration", np.float64, (3,)),
-        ("moved", np.float64, (2,)),
+        ("moved", np.float64, (4,)),
         ("learned_force", np.float64, (3,)),
         ("force_command", np.float64, (3,)),
         ("solver_iterations", np.float64),
@@ -162,6 +172,7 @@ def controller_record(
     surface: float = 0.0,
     lands: bool = True,
     age: float = 0.0,
+    chart: Terrain = FLAT,
 ) -> npt.NDArray[Any]:
     """Return the record of a controller at rest.
 
@@ -172,6 +183,7 @@ def controller_record(
         yaw: heading to keep [rad].
         surface: height of the surface under the landing [m].
         lands: whether the touchdown logic may cut the motors.
+        chart: the map of what stands on the floor at z = 0.
         age: of the position and velocity estimates when they are read [s], as the vehicle knows it.
 
     Raises:
@@ -208,6 +220,8 @@ def controller_record(
     c["textbook_radius"] = gains.textbook_radius
     c["residual"] = {"textbook": TEXTBOOK, "learned": NETWORK, "oracle": ORACLE}.get(kind, NONE)
     c["lands"], c["yaw"] = lands, yaw
+    c["surface"], c["surfaces"], c["surface_count"] = 0.0, chart.array(), len(chart.surfaces)
+    c["rotors"], c["radius"] = vehicle.rotors.positions, vehicle.rotors.radius
     steps = round(age / vehicle.timing.period)
     if not 0 <= steps <= MAX_LATENCY_STEPS:
         raise InputError(
@@ -224,11 +238,35 @@ def controller_record(
 
 @compiled
 def residual_force(c: Any, net: Any, measured: Measurement, thrusts: Thrusts) -> Vector:
-    """Return the controller's own residual model at the measured state and given thrusts [N]."""
+    """Return the controller's own residual model at the measured state and given thrusts [N].
+
+    Near an edge it is that over each surface, by the share of the rotors' discs over it on the map.
+    """
+    if c.residual != NETWORK and c.residual != TEXTBOOK:
+        return (0.0, 0.0, 0.0)
+    if c.surface_count == 0:
+        return force_at(c, net, measured, thrusts, measured[5])
+    p, q = measured[0], measured[1]
+    for i in range(4):
+        r = rotate(q, (c.rotors[i, 0], c.rotors[i, 1], c.rotors[i, 2]))
+        disc_shares(c, i, p[0] + r[0], p[1] + r[1])
+    x, y, z = 0.0, 0.0, 0.0
+    for s in range(c.surface_count + 1):
+        share = share_of_all(c, s)
+        if share > 0.0:
+            height = p[2] - height_of(c, s) - c.rest_height
+            f = force_at(c, net, measured, thrusts, height)
+            x, y, z = x + share * f[0], y + share * f[1], z + share * f[2]
+    return (x, y, z)
+
+
+@compiled
+def force_at(c: Any, net: Any, measured: Measurement, thrusts: Thrusts, height: float) -> Vector:
+    """Return the residual model's force with a level surface ``height`` [m] under standing level [N]."""
     if c.residual == NETWORK:
-        return network_force(net, measured[5], measured[2], measured[1], thrusts)
+        return network_force(net, height, measured[2], measured[1], thrusts)
     if c.residual == TEXTBOOK:
-        gain = cheeseman_bennett(measured[5] + c.disc_height, c.textbook_radius)
+        gain = cheeseman_bennett(height + c.disc_height, c.textbook_radius)
         return (0.0, 0.0, (gain - 1.0) * (thrusts[0] + thrusts[1] + thrusts[2] + thrusts[3]))
     return (0.0, 0.0, 0.0)
 
@@ -252,23 +290,24 @@ def shortly(c: Any, measured: Measurement) -> Measurement:
     if c.compensated == 0:
         return measured
     p, q, v, rate, f, height = measured
-    up, faster = c.moved[0], c.moved[1]
-    return (p[0], p[1], p[2] + up), q, (v[0], v[1], v[2] + faster), rate, f, height + up
+    there = (p[0] + c.moved[0], p[1] + c.moved[1], p[2] + c.moved[2])
+    return there, q, (v[0], v[1], v[2] + c.moved[3]), rate, f, height + c.moved[2]
 
 
 @compiled
-def look_ahead(c: Any, t: float, height: float, speed: float) -> tuple[Vector, Vector]:
+def look_ahead(c: Any, t: float, place: Vector, speed: float) -> tuple[Vector, Vector]:
     """Return acceleration [m/s^2] and lead m j_d [N] to command at t, and note how far the plan moves.
 
-    ``height`` [m] and ``speed`` [m/s]: the vertical set-point of the time that the estimate is of.
+    ``place`` [m] and vertical ``speed`` [m/s]: the set-point of the time that the estimate is of.
     """
     soon = t + c.latency
     _, _, a, j = setpoint_ahead(c, soon)
     lag = c.lead[2]
     p, v, _, _ = setpoint_ahead(c, soon + lag)
     c.piece_ahead = c.piece
-    c.moved[0] = max(p[2], c.floor) - max(height, c.floor)
-    c.moved[1] = v[2] - speed
+    c.moved[0], c.moved[1] = p[0] - place[0], p[1] - place[1]
+    c.moved[2] = max(p[2], c.floor) - max(place[2], c.floor)
+    c.moved[3] = v[2] - speed
     k = c.mass
     heavier = 1.0 + c.load
     a = (a[0], a[1], a[2] * heavier)
@@ -320,7 +359,7 @@ def wanted_force(c: Any, t: float, measured: Measurement, explained: Vector) -> 
     sp_p, sp_v, sp_a = setpoint(c, t - c.age_steps * c.period * c.compensated)
     ahead = (0.0, 0.0, 0.0)
     if c.compensated == 1:
-        sp_a, ahead = look_ahead(c, t, sp_p[2], sp_v[2])
+        sp_a, ahead = look_ahead(c, t, sp_p, sp_v[2])
     axis = body_z(q)
     thrust = f[0] + f[1] + f[2] + f[3]
     known = (

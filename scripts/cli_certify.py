@@ -76,9 +76,14 @@ def tube_options(
             "reference lets it fly"
         )
     known = load_scenario(scenario)
+    if known.has_edges or known.travels:
+        raise InputError(
+            f"there is no tube in scenario '{scenario}': the proof is of a descent over one level "
+            "surface; take a scenario without [[surface]] and end_x, end_y"
+        )
     plan = plan_descent(
         reference,
-        (known.start_x, known.start_y, known.start_height),
+        known.start,
         known.target_height,
         known.hover,
     )

@@ -86,6 +86,11 @@ def flight_of(options: FlightOptions, controller: str) -> "Flight":
     flight = replace(flight, network=network)
     if options.uncertified:
         return replace(flight, certified=False)
+    if flight.scenario.has_edges:
+        raise Refused(
+            f"scenario '{flight.scenario.name}' has surfaces with edges, and a certificate is about one "
+            "level surface: the learned force changes sideways, too, at an edge; fly it with --uncertified"
+        )
     certificate = require_certificate(
         options.model, network, vehicle, controller, options.certificate, options.vehicle,
         flight.plan,

@@ -17,7 +17,7 @@ import math
 from typing import Any
 
 from neural_lander.controller.compiled import compiled
-from neural_lander.sim.terrain import height_of, share_of_all
+from neural_lander.controller.terrain import height_of, share_of_all
 
 CUSHION = 0.1134
 """A, share of thrust."""

@@ -18,17 +18,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from neural_lander.controller import terrain
 from neural_lander.controller.allocation import Thrusts
 from neural_lander.controller.compiled import blank_record, compiled
 from neural_lander.controller.errors import InputError
 from neural_lander.controller.network import Network, load_network, network_force
 from neural_lander.controller.rotation import Quaternion, Vector, body_z, cross, dot, rotate
-from neural_lander.controller.vehicle import GRAVITY, MAX_LATENCY_STEPS, Vehicle
-from neural_lander.sim import terrain
-from neural_lander.sim.deviation import Deviation
-from neural_lander.sim.ground_effect import ground_effect_gain, mixed_gain
-from neural_lander.sim.sensors import Sensors
-from neural_lander.sim.terrain import (
+from neural_lander.controller.terrain import (
     FLAT,
     Terrain,
     disc_shares,
@@ -36,6 +32,10 @@ from neural_lander.sim.terrain import (
     highest_within,
     share_of_all,
 )
+from neural_lander.controller.vehicle import GRAVITY, MAX_LATENCY_STEPS, Vehicle
+from neural_lander.sim.deviation import Deviation
+from neural_lander.sim.ground_effect import ground_effect_gain, mixed_gain
+from neural_lander.sim.sensors import Sensors
 from neural_lander.sim.wind import Wind
 
 Array = npt.NDArray[np.float64]

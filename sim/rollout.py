@@ -3,7 +3,7 @@
 import math
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from neural_lander.controller.network import Network, network_record
 from neural_lander.controller.rotation import Quaternion, Vector
 from neural_lander.controller.setpoint import Plan, plan_descent
 from neural_lander.controller.touchdown import CUT
+from neural_lander.controller.transfer import TransferLimits, joined, plan_transfer
 from neural_lander.controller.vehicle import Vehicle
 from neural_lander.sim.deviation import Deviation
 from neural_lander.sim.physics import NEAR, load_aerodynamics, reach, world_record
@@ -47,6 +48,8 @@ CRASH_TILT = math.radians(60)
 """[rad]"""
 CRASH_SPEED = 1.0
 """First contact of the legs faster than this is a crash [m/s]."""
+ARRIVED = 0.5
+"""Hover between a level way and the descent [s]."""
 AFTER_CUT = 0.3
 """How long a vehicle is watched after its motors were cut: seven motor lags [s]."""
 
@@ -96,26 +99,34 @@ class Flight:
 
     @property
     def plan(self) -> Plan:
-        """The motion of the set-point; the fastest one stays inside what the model has seen."""
-        start = (self.scenario.start_x, self.scenario.start_y, self.scenario.start_height)
+        """The motion of the set-point: a level way where the scenario has one, then the descent."""
+        scenario = self.scenario
+        if not scenario.travels:
+            return self._descent(scenario.start, scenario.hover)
+        z = scenario.start[2]
+        end = (*scenario.end, z)
+        limits = TransferLimits(speed=scenario.travel_speed)
+        way = plan_transfer(scenario.start, end, scenario.hover, limits)
+        if scenario.stays_level:
+            return replace(way, name=self.reference)
+        return joined(way, self._descent(end, ARRIVED))
+
+    def _descent(self, start: tuple[float, float, float], hover: float) -> Plan:
+        """Plan a hover and the descent; the fastest one stays inside what the model has seen."""
         if self.reference == FASTEST:
             if not self.scenario.lands:
                 raise InputError(
                     f"--reference {FASTEST} is for landings; scenario '{self.scenario.name}' ends "
-                    f"{self.scenario.target_height} m over the floor: take s-curve"
+                    f"{self.scenario.target_height} m over the surface: take s-curve"
                 )
             speed, source = self.descent_speed, "the limit given"
             for entry in self.network.inputs if self.network else ():
                 if entry.name == "vertical_speed" and -entry.low < speed:
                     speed, source = -entry.low, "what the model has seen"
             limits = DescentLimits.of(self.vehicle, self.touchdown_speed, speed, source)
-            return plan_fastest(start, self.scenario.hover, limits)
+            return plan_fastest(start, hover, limits)
         return plan_descent(
-            self.reference,
-            start,
-            self.scenario.target_height,
-            self.scenario.hover,
-            decay=self.decay,
+            self.reference, start, self.scenario.target_height, hover, decay=self.decay
         )
 
 
@@ -143,11 +154,7 @@ def fly(flight: Flight, seed: int) -> Landing:
     off = rng.uniform(-1, 1, 3) * scenario.start_spread
     speed = rng.uniform(-1, 1, 3) * scenario.start_speed_spread
     yaw = float(rng.uniform(-math.pi, math.pi))
-    start = (
-        float(off[0]) + x,
-        float(off[1]) + y,
-        float(off[2]) + scenario.start_height,
-    )
+    start = (float(off[0]) + x, float(off[1]) + y, float(off[2]) + scenario.start[2])
     begun = time.perf_counter()
     rows, outcome = run(
         flight, plan, rng, start, (float(speed[0]), float(speed[1]), float(speed[2])), yaw,
@@ -191,6 +198,7 @@ def run(
         surface,
         lands,
         age=flight.scenario.sensors.position_latency,
+        chart=terrain,
     )
     if control[0]["residual"] == NETWORK and flight.network is None:
         raise InputError(f"controller '{flight.controller}' needs a model; give --model MODEL")

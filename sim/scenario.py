@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from neural_lander.controller.errors import InputError
+from neural_lander.controller.terrain import FLAT, Terrain, read_surfaces
 from neural_lander.sim.deviation import Deviation
 from neural_lander.sim.sensors import Sensors
 from neural_lander.sim.table import read_table
-from neural_lander.sim.terrain import FLAT, Terrain, read_surfaces
 from neural_lander.sim.wind import Wind
 
 
@@ -42,6 +42,12 @@ class Scenario:
     """Where the vehicle hovers first and comes down, east [m]."""
     start_y: float = 0.0
     """North [m]."""
+    end_x: float | None = None
+    """Where it flies to on a level way before it comes down, east [m]; None: it stays."""
+    end_y: float | None = None
+    """North [m]."""
+    travel_speed: float = 1.0
+    """Greatest speed on that way [m/s]."""
     terrain: Terrain = FLAT
     """What stands on the floor: the file's [[surface]] tables."""
     vehicle: Deviation = field(default_factory=Deviation)
@@ -50,6 +56,34 @@ class Scenario:
     """How the air moves."""
     sensors: Sensors = field(default_factory=Sensors)
     """How the estimate is worse than its noise alone; its latency may be known to the controller."""
+
+    @property
+    def end(self) -> tuple[float, float]:
+        """Where the vehicle comes down, x and y [m]."""
+        x, y = self.end_x, self.end_y
+        return (self.start_x if x is None else x), (self.start_y if y is None else y)
+
+    @property
+    def has_edges(self) -> bool:
+        """Whether anything stands on the floor."""
+        return bool(self.terrain.surfaces)
+
+    @property
+    def travels(self) -> bool:
+        """Whether it flies somewhere else first."""
+        return self.end != (self.start_x, self.start_y)
+
+    @property
+    def start(self) -> tuple[float, float, float]:
+        """x, y and height above standing on the surface under the *end* [m]."""
+        there = self.terrain.height(*self.end)
+        x, y = self.start_x, self.start_y
+        return x, y, self.start_height + self.terrain.height(x, y) - there
+
+    @property
+    def stays_level(self) -> bool:
+        """Whether the way ends at the height where it began."""
+        return abs(self.target_height - self.start[2]) < 1e-9
 
     @property
     def lands(self) -> bool:
@@ -66,6 +100,9 @@ LIMITS = {
     "after": (1.0, 60.0),
     "start_x": (-100.0, 100.0),
     "start_y": (-100.0, 100.0),
+    "end_x": (-100.0, 100.0),
+    "end_y": (-100.0, 100.0),
+    "travel_speed": (0.1, 5.0),
 }
 
 
@@ -137,9 +174,11 @@ def _parse(text: str, where: str) -> Scenario:
         if key not in tree:
             raise InputError(f"{where}: {key} is missing")
     scenario = Scenario(**tree, terrain=terrain)
-    if scenario.target_height >= scenario.start_height:
+    above = scenario.start[2]
+    passes = scenario.travels and scenario.stays_level
+    if scenario.target_height >= above and not passes:
         raise InputError(
-            f"{where}: target_height is {scenario.target_height} m, expected less than start_height "
-            f"= {scenario.start_height} m"
+            f"{where}: target_height is {scenario.target_height} m, expected less than start_height, "
+            f"which is {above:g} m over the surface under the end; lower it, or raise start_height"
         )
     return scenario

@@ -43,6 +43,7 @@ from neural_lander.controller.rotation import (
     rotate_back,
     small_rotation,
 )
+from neural_lander.controller.terrain import surface_height
 from neural_lander.controller.touchdown import CUT
 from neural_lander.sim.physics import (
     aerodynamic_wrench,
@@ -55,7 +56,6 @@ from neural_lander.sim.physics import (
 )
 from neural_lander.sim.rigid_body import fall_freely
 from neural_lander.sim.sensors import CHANNELS
-from neural_lander.sim.terrain import surface_height
 from neural_lander.sim.wind import blow, near_ground_force
 
 DROP_OUT, AIR, CHANCES = CHANNELS, CHANNELS + 1, CHANNELS + 7

@@ -1,6 +1,6 @@
 """The figures of a landing, from its log alone.
 
-    z error        = height - max(reference, 0), over the descent until first contact
+    z error        = height - max(reference, 0), in the world, over the descent until first contact
     landing time   = from the start of the descent to the first moment after which the height stays
                      below 10 mm and the speed below 0.1 m/s
     touchdown speed = downward speed of the reference point one control step before first contact
@@ -52,7 +52,9 @@ def summarise(
     begin = int(np.searchsorted(t, plan.descent_start))
     contact = outcome.contact_at
     until = contact if contact is not None else len(t)
-    error = height - np.maximum(log["reference_height"], 0.0)
+    reference = log["reference_height"]  # over the surface under the end, as the set-point's height
+    target = log["setpoint_position"][:, 2] + np.maximum(-reference, 0.0)
+    error = position[:, 2] - target
     period = float(t[1] - t[0])
     descent = slice(begin, until)
     descended = until > begin

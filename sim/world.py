@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from neural_lander.controller.rotation import Quaternion, Vector, rotate_back
+from neural_lander.controller.terrain import FLAT, Terrain
 from neural_lander.controller.vehicle import GRAVITY, Vehicle
 from neural_lander.sim.physics import body_box, foot_radius
-from neural_lander.sim.terrain import FLAT, Terrain
 
 
 def _import_quietly(name: str) -> Any:

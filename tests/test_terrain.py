@@ -13,6 +13,15 @@ from scipy.spatial.transform import Rotation
 from neural_lander.controller.errors import InputError
 from neural_lander.controller.network import Network, NetworkInput, network_force, network_record
 from neural_lander.controller.setpoint import plan_through
+from neural_lander.controller.terrain import (
+    FLAT,
+    MAX_SURFACES,
+    Surface,
+    Terrain,
+    disc_share,
+    disc_shares,
+    surface_height,
+)
 from neural_lander.controller.vehicle import load_vehicle
 from neural_lander.sim.ground_effect import ground_effect_gain, mixed_gain
 from neural_lander.sim.physics import (
@@ -29,15 +38,6 @@ from neural_lander.sim.physics import (
 from neural_lander.sim.rollout import Flight, fly, run
 from neural_lander.sim.scenario import Scenario, load_scenario
 from neural_lander.sim.step import measure
-from neural_lander.sim.terrain import (
-    FLAT,
-    MAX_SURFACES,
-    Surface,
-    Terrain,
-    disc_share,
-    disc_shares,
-    surface_height,
-)
 from neural_lander.sim.world import world_of
 
 AERO = load_vehicle("intel-aero")
@@ -256,9 +256,9 @@ def test_height_is_measured_over_the_map_at_the_measured_position():
     assert surface_height.py_func(w, 0.15, 0.6) == 0.75  # the edge belongs to the table
     assert surface_height.py_func(w, 0.1501, 0.0) == 0.0
     p = (0.149, 0.0, 1.0)
-    assert measure(w, p, LEVEL, STILL, STILL, noise)[5] == pytest.approx(0.25 - AERO.rest_height)
+    assert measure(w, 0, p, LEVEL, STILL, STILL, noise)[5] == pytest.approx(0.25 - AERO.rest_height)
     noise[0] = 0.002  # thinks that it is beside the table
-    assert measure(w, p, LEVEL, STILL, STILL, noise)[5] == pytest.approx(1.0 - AERO.rest_height)
+    assert measure(w, 0, p, LEVEL, STILL, STILL, noise)[5] == pytest.approx(1.0 - AERO.rest_height)
 
 
 def test_clearance_near_a_table_is_never_more_than_what_is_left():

@@ -1,0 +1,176 @@
+"""Every controller in the scenarios where the ground effect matters, the same seeds, in tables.
+
+    python scripts/scenario_tables.py --out DIR [--aero rotor PATH ...] [--seeds 0:200] [--json]
+
+For each aerodynamics: collects eight flights of 60 s over a flat floor, trains, and flies
+
+    cross-table, off and onto    a low pass over a table's edge at 1 m/s
+    hover-low                    3 cm over the floor; mean and greatest error of the last 3 s
+    table                        landing with a leg 5 cm from the edge, along s-curve and fastest
+    mass + 10 %, mass - 10 %     which only the world knows
+    lag 80 ms                    of the motors; the vehicle file says 40
+    position 50 ms late          which the controller knows; along fastest
+
+Flights are uncertified where the scenario has edges (a certificate is about one level surface), and
+all of them here, so that every controller flies to the end. Prints counts, and median / 95 % of the
+size of each figure.
+"""
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from neural_lander.controller.files import require_folder
+from neural_lander.controller.network import Network, load_network
+from neural_lander.controller.vehicle import Vehicle, load_vehicle
+from neural_lander.learning.training import TrainingSettings, train
+from neural_lander.scripts.cli_flight import controllers_of, is_learned, seeds_of
+from neural_lander.scripts.exit_status import exits
+from neural_lander.sim.collect import collect
+from neural_lander.sim.deviation import Deviation
+from neural_lander.sim.physics import load_aerodynamics
+from neural_lander.sim.rollout import Flight, fly
+from neural_lander.sim.scenario import load_scenario
+from neural_lander.sim.sensors import Sensors
+
+LAST = 3.0
+"""Of a hover, over which its error is taken [s]."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is flown."""
+
+    scenario: str
+    reference: str = "s-curve"
+    vehicle: Deviation | None = None
+    sensors: Sensors | None = None
+
+
+CASES = {
+    "cross-table, off": Case("cross-table-off"),
+    "cross-table, onto": Case("cross-table"),
+    "hover-low": Case("hover-low"),
+    "table": Case("table"),
+    "table, fastest": Case("table", "fastest"),
+    "mass + 10 %": Case("flat", vehicle=Deviation(mass_share=0.1)),
+    "mass - 10 %": Case("flat", vehicle=Deviation(mass_share=-0.1)),
+    "lag 80 ms, unknown": Case("flat", vehicle=Deviation(lag_s=0.08)),
+    "position 50 ms late": Case("flat", "fastest", sensors=Sensors(position_latency=0.05)),
+}
+CONTROLLERS = "pd,pid,observer,learned,learned+observer,oracle,oracle+observer"
+FIGURES = {
+    "z_max_error_m": ("z max\nmm", 1e3, 1),
+    "terminal_z_error_m": ("z end\nmm", 1e3, 1),
+    "hover_mean_m": ("hover, mean\nmm", 1e3, 1),
+    "hover_max_m": ("hover, max\nmm", 1e3, 1),
+    "touchdown_speed_m_s": ("touchdown\nm/s", 1.0, 3),
+    "xy_max_m": ("xy max\nmm", 1e3, 0),
+}
+"""Figure -> head of its column, what it is multiplied by to be read, and decimals."""
+
+
+def flight_of(case: Case, controller: str, vehicle: Vehicle, aero: str, network: Network) -> Flight:
+    """Return the flight of one controller in one case."""
+    scenario = load_scenario(case.scenario)
+    if case.sensors is not None:
+        scenario = replace(scenario, sensors=case.sensors)
+    return Flight(
+        vehicle, controller, scenario, case.reference, aero, engine="hybrid", certified=False,
+        network=network if is_learned(controller) else None,
+        descent_speed=next(-i.low for i in network.inputs if i.name == "vertical_speed"),
+        deviation=case.vehicle or Deviation(),
+    )  # fmt: skip
+
+
+def landing(flight: Flight, seed: int) -> dict[str, Any]:
+    """Fly, and return the summary with the error of a hover, where there is one."""
+    flown = fly(flight, seed)
+    log, figures = flown.log, {"hover_mean_m": None, "hover_max_m": None}
+    if flight.scenario.target_height > 0 and not flight.scenario.travels:
+        error = log["truth_height"] - flight.scenario.target_height
+        error = error[log["time"] > log["time"][-1] - LAST]
+        figures = {"hover_mean_m": float(error.mean()), "hover_max_m": float(np.abs(error).max())}
+    return flown.summary | figures
+
+
+def spread(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return counts, and median and 95 % of the size of each figure over the flights that have it."""
+    entry: dict[str, Any] = {"n": len(rows)}
+    for key in ("landed", "touched", "crashed"):
+        entry[key] = sum(row[key] for row in rows)
+    for key in FIGURES:
+        values = [abs(row[key]) for row in rows if row[key] is not None]
+        entry[key] = None if not values else [float(np.quantile(values, q)) for q in (0.5, 0.95)]
+    return entry
+
+
+@exits
+def main() -> None:
+    """Learn, fly and print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--vehicle", default="intel-aero")
+    parser.add_argument("--aero", nargs="+", default=["rotor"])
+    parser.add_argument("--seeds", default="0:200", help="first:last, the last left out")
+    parser.add_argument("--train-seed", type=int, default=0)
+    parser.add_argument("--controllers", default=CONTROLLERS)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    args = parser.parse_args()
+    seeds, controllers = seeds_of(args.seeds), controllers_of(args.controllers)
+    vehicle = load_vehicle(args.vehicle)
+    for aero in args.aero:
+        load_aerodynamics(aero, vehicle)
+    require_folder(args.out)
+    console = Console(stderr=args.json, width=140)
+    result: dict[str, Any] = {}
+    for aero in args.aero:
+        name = Path(aero).stem
+        console.print(f"{name}: collecting and training ...")
+        logs = collect(vehicle, 8, 60.0, args.train_seed, args.out / name / "flights", aero)
+        model = args.out / name / "model"
+        train(logs, vehicle, TrainingSettings(seed=args.train_seed), model)
+        network = load_network(model, vehicle)
+        heads = [head for head, _, _ in FIGURES.values()]
+        table = Table("case", "controller", "landed", "touched", "crashed", *heads)
+        table.title = f"{name}; n = {len(seeds)} seeds; median / 95 %"
+        with Progress(console=console) as progress:
+            task = progress.add_task(name, total=len(CASES) * len(controllers) * len(seeds))
+            for title, case in CASES.items():
+                for controller in controllers:
+                    flight = flight_of(case, controller, vehicle, aero, network)
+                    rows = []
+                    for seed in seeds:
+                        rows.append(landing(flight, seed))
+                        progress.advance(task)
+                    entry = spread(rows)
+                    result.setdefault(name, {}).setdefault(title, {})[controller] = entry
+                    counts = [f"{entry[k]}/{entry['n']}" for k in ("landed", "touched", "crashed")]
+                    cells = [_cell(entry, key) for key in FIGURES]
+                    table.add_row(title, controller, *counts, *cells)
+                table.add_section()
+        console.print(table)
+    if args.json:
+        print(json.dumps(result, indent=1))
+
+
+def _cell(entry: dict[str, Any], key: str) -> str:
+    figure = entry[key]
+    if figure is None:
+        return "-"
+    _, scale, decimals = FIGURES[key]
+    return " / ".join(f"{scale * value:.{decimals}f}" for value in figure)
+
+
+if __name__ == "__main__":
+    main()
