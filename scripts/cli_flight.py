@@ -89,7 +89,7 @@ def flight_of(options: FlightOptions, controller: str) -> "Flight":
     if flight.scenario.has_edges:
         raise Refused(
             f"scenario '{flight.scenario.name}' has surfaces with edges, and a certificate is about one "
-            "level surface: the learned force changes sideways, too, at an edge; fly it with --uncertified"
+            "level surface: at an edge the learned force changes sideways, too; fly with --uncertified"
         )
     certificate = require_certificate(
         options.model, network, vehicle, controller, options.certificate, options.vehicle,

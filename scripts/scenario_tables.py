@@ -94,7 +94,8 @@ def flight_of(case: Case, controller: str, vehicle: Vehicle, aero: str, network:
 def landing(flight: Flight, seed: int) -> dict[str, Any]:
     """Fly, and return the summary with the error of a hover, where there is one."""
     flown = fly(flight, seed)
-    log, figures = flown.log, {"hover_mean_m": None, "hover_max_m": None}
+    log = flown.log
+    figures: dict[str, float | None] = {"hover_mean_m": None, "hover_max_m": None}
     if flight.scenario.target_height > 0 and not flight.scenario.travels:
         error = log["truth_height"] - flight.scenario.target_height
         error = error[log["time"] > log["time"][-1] - LAST]
