@@ -197,7 +197,7 @@ def run(
         yaw,
         surface,
         lands,
-        age=flight.scenario.sensors.position_latency,
+        age=flight.scenario.sensors.late_steps(vehicle) * vehicle.timing.period,
         chart=terrain,
     )
     if control[0]["residual"] == NETWORK and flight.network is None:
