@@ -22,6 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from neural_lander.controller.errors import InputError
+from neural_lander.controller.network import Network
 from neural_lander.controller.setpoint import DEGREE, Piece, Plan, distance, integrate_jerk, ramp
 from neural_lander.controller.vehicle import GRAVITY, Vehicle
 
@@ -41,6 +42,8 @@ SPEED = 3.0
 """Greatest descent speed where no model sets one [m/s]."""
 SLOWEST, QUICKEST = 0.02, 0.6
 """Touchdown speeds that can be asked for [m/s]."""
+TOUCHDOWN_SPEED = 0.15
+"""Descent speed at the floor where nobody asks for another [m/s]."""
 JERKS = np.geomspace(10.0, 200.0, 16)
 """Jerks into an acceleration that are tried [m/s^3]."""
 JERK_OUT = 100.0
@@ -108,6 +111,15 @@ class DescentLimits:
     def jerk_out(self) -> float:
         """Jerk out of an acceleration [m/s^3]; level thrust less its lead stays a thrust."""
         return min(JERK_OUT, self.fall(0.0) / self.lag)
+
+
+def speed_seen(network: Network | None, speed: float = SPEED) -> tuple[float, str]:
+    """Return the greatest descent speed [m/s] that the model has seen, too, and whose limit it is."""
+    source = "the limit given"
+    for entry in network.inputs if network else ():
+        if entry.name == "vertical_speed" and -entry.low < speed:
+            speed, source = -entry.low, "what the model has seen"
+    return speed, source
 
 
 def plan_fastest(start: Sequence[float], hover: float, limits: DescentLimits) -> Plan:

@@ -12,7 +12,14 @@ import numpy.typing as npt
 
 from neural_lander.controller.compiled import is_cold
 from neural_lander.controller.errors import InputError
-from neural_lander.controller.fastest import FASTEST, SPEED, DescentLimits, plan_fastest
+from neural_lander.controller.fastest import (
+    FASTEST,
+    SPEED,
+    TOUCHDOWN_SPEED,
+    DescentLimits,
+    plan_fastest,
+    speed_seen,
+)
 from neural_lander.controller.flight_log import QUANTITIES, FlightLog
 from neural_lander.controller.inner_loop import InnerLoop
 from neural_lander.controller.landing_controller import NETWORK, controller_record
@@ -62,7 +69,7 @@ class Flight:
     aero: str = "rotor"
     decay: float = 2.0
     """C of the exponential reference [1/s]."""
-    touchdown_speed: float = 0.15
+    touchdown_speed: float = TOUCHDOWN_SPEED
     """Of the fastest reference [m/s]."""
     descent_speed: float = SPEED
     """Greatest speed of the fastest reference where the model does not set a lower one [m/s]."""
@@ -104,11 +111,8 @@ class Flight:
                     f"--reference {FASTEST} is for landings; scenario '{self.scenario.name}' ends "
                     f"{self.scenario.target_height} m over the floor: take s-curve"
                 )
-            speed, source = self.descent_speed, "the limit given"
-            for entry in self.network.inputs if self.network else ():
-                if entry.name == "vertical_speed" and -entry.low < speed:
-                    speed, source = -entry.low, "what the model has seen"
-            limits = DescentLimits.of(self.vehicle, self.touchdown_speed, speed, source)
+            seen = speed_seen(self.network, self.descent_speed)
+            limits = DescentLimits.of(self.vehicle, self.touchdown_speed, *seen)
             return plan_fastest(start, self.scenario.hover, limits)
         return plan_descent(
             self.reference,
