@@ -11,17 +11,20 @@ than believed. At a corner of the acceleration that is
     m (g + a_brake + lag j_2) <= (1 - reserve) T_max,     m (g - a_fall - lag j_1) >= reserve T_max
 
 so more jerk into an acceleration leaves less of it: the jerks are those that land first. Out of an
-acceleration the jerk meets no limit of thrust and is ``JERK_OUT``. With jerk, acceleration
-and speed bounded, full jerk, no jerk, full jerk is the fastest change of speed (e.g. Biagiotti,
+acceleration, where m (g +- lag j) is commanded last, the jerk is ``JERK_OUT`` or what that allows. With
+jerk, acceleration and speed bounded, full jerk, no jerk, full jerk is the fastest change of speed (e.g. Biagiotti,
 Melchiorri, "Trajectory Planning for Automatic Machines and Robots", 2008, section 3.4).
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from neural_lander.controller.errors import InputError
+from neural_lander.controller.landing_controller import SETTLED, shown
+from neural_lander.controller.network import Network
 from neural_lander.controller.setpoint import DEGREE, Piece, Plan, distance, integrate_jerk, ramp
 from neural_lander.controller.vehicle import GRAVITY, Vehicle
 
@@ -41,6 +44,8 @@ SPEED = 3.0
 """Greatest descent speed where no model sets one [m/s]."""
 SLOWEST, QUICKEST = 0.02, 0.6
 """Touchdown speeds that can be asked for [m/s]."""
+TOUCHDOWN_SPEED = 0.15
+"""Descent speed at the floor where nobody asks for another [m/s]."""
 JERKS = np.geomspace(10.0, 200.0, 16)
 """Jerks into an acceleration that are tried [m/s^3]."""
 JERK_OUT = 100.0
@@ -79,6 +84,8 @@ class DescentLimits:
             raise InputError(
                 f"touchdown speed is {touchdown_speed} m/s, expected {SLOWEST} to {QUICKEST} m/s"
             )
+        if not math.isfinite(speed):
+            raise InputError(f"greatest descent speed is {speed} m/s ({source}), expected a number")
         if touchdown_speed >= speed:
             raise InputError(
                 f"touchdown speed {touchdown_speed} m/s is not below the greatest descent speed, "
@@ -106,8 +113,31 @@ class DescentLimits:
 
     @property
     def jerk_out(self) -> float:
-        """Jerk out of an acceleration [m/s^3]; level thrust less its lead stays a thrust."""
-        return min(JERK_OUT, self.fall(0.0) / self.lag)
+        """Jerk out of an acceleration [m/s^3]; weight and its lead stay inside the limits of thrust."""
+        return min(JERK_OUT, self.fall(0.0) / self.lag, self.brake(0.0) / self.lag)
+
+
+def speed_seen(network: Network | None, speed: float = SPEED) -> tuple[float, str]:
+    """Return the greatest descent speed [m/s] that the model has seen, too, and whose limit it is."""
+    source = "the limit given"
+    for entry in network.inputs if network else ():
+        if entry.name == "vertical_speed" and -entry.low < speed:
+            speed, source = -entry.low, "what the model has seen"
+    return speed, source
+
+
+def require_hover(vehicle: Vehicle, controller: str, hover: float) -> None:
+    """Refuse a hover too short for the controller's observer to find the mass.
+
+    Raises:
+        InputError: the observer's force would show less than ``SETTLED`` of a constant one.
+    """
+    rate = vehicle.gains.observer_of(controller)
+    if rate > 0 and shown(rate, hover) < SETTLED:
+        raise InputError(
+            f"hover is {hover} s: too short for an observer of {rate:g} 1/s to find the mass that "
+            f"--reference {FASTEST} counts on; lengthen the scenario's hover"
+        )
 
 
 def plan_fastest(start: Sequence[float], hover: float, limits: DescentLimits) -> Plan:

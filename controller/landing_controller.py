@@ -12,13 +12,15 @@ Along a plan that says so (``compensated``) the law also counts on what it knows
     p~, v~ against the set-point an estimate's age ago
     phi at p + p_d(t + L + lag) - p_d(t - age), and likewise vertical speed
 
-with latency L from measurement to rotors. All of this is known from the plan alone, so that no slope
-and no feedback of the loop changes. The momentum observer compares momentum with the forces of the time
-that the estimate is of.
+with latency L from measurement to rotors. All of that is known from the plan alone, so that no slope
+and no feedback of the loop changes by it. The momentum observer compares momentum with the forces of
+the time that the estimate is of.
 
 What an observer has found until the descent begins is taken for a share kappa of weight, as a wrong
 mass or weak rotors make it: the plan's acceleration and lead, and the momentum that the observers see,
-are from then on multiplied by 1 + kappa. The low pass that it was seen through is undone.
+are from then on multiplied by 1 + kappa, |kappa| at most the observer's limit. The low passes that it was
+seen through are undone. That moves one gain of the observer, l m, by the share kappa, which the proof
+does not know.
 
 All memory and parameters of one controller live in one record; a step reads a measurement and
 returns rotor thrusts. ``wanted_force``, the solver of ``cancellation`` and ``command`` are the three
@@ -89,6 +91,8 @@ CONTROLLERS = {
 NONE, TEXTBOOK, NETWORK, ORACLE = 0, 1, 2, 3
 """Where the residual force comes from; ORACLE is supplied by the simulator."""
 
+SETTLED = 0.5
+"""Share of a constant force that an observer has to show before its force is taken for a mass."""
 STEADY_RATE = 5.0
 """Low pass of the observer's force; what it keeps while frozen is free of the noise of one step [1/s]."""
 
@@ -315,17 +319,29 @@ def look_ahead(c: Any, t: float, place: Vector, speed: float) -> tuple[Vector, V
 
 
 @compiled
+def shown(rate: float, t: float) -> float:
+    """Return the share of a constant force that the observer's low-passed force shows at time t [s]."""
+    s = STEADY_RATE
+    if abs(s - rate) < 1e-6 * s:
+        return 1 - (1 + s * t) * math.exp(-s * t)
+    return 1 - (s * math.exp(-rate * t) - rate * math.exp(-s * t)) / (s - rate)
+
+
+@compiled
 def weigh(c: Any, t: float, v: float) -> None:
     """When the descent begins, take the vertical force found so far for a share of weight.
 
     ``v``: vertical speed of the estimate [m/s].
-    A low pass at rate l has seen 1 - exp(-l t) of a constant force by the time t.
+    Of a constant force, a low pass at rate l and then one at rate s have shown
+    1 - (s exp(-l t) - l exp(-s t)) / (s - l) by the time t.
     """
     if c.descending == 1 or t < c.descent_start - c.latency:
         return
     c.descending = 1
-    seen = 1 - math.exp(-c.observer_rate * t)
-    if c.observer_rate <= 0.0 or seen < 0.5:
+    if c.observer_rate <= 0.0:
+        return
+    seen = shown(c.observer_rate, t)
+    if seen < SETTLED:
         return
     d = c.observer_steady[2] / seen
     d = min(max(d, -c.observer_limit), c.observer_limit)

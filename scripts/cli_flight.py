@@ -91,6 +91,12 @@ def flight_of(options: FlightOptions, controller: str) -> "Flight":
             f"scenario '{flight.scenario.name}' has surfaces with edges, and a certificate is about one "
             "level surface: at an edge the learned force changes sideways, too; fly with --uncertified"
         )
+    age = flight.scenario.sensors.position_latency
+    if age > 0:
+        raise Refused(
+            f"scenario '{flight.scenario.name}' has estimates {age} s "
+            "old (sensors.position_latency), which no certificate is about; fly with --uncertified"
+        )
     certificate = require_certificate(
         options.model, network, vehicle, controller, options.certificate, options.vehicle,
         flight.plan,

@@ -12,7 +12,15 @@ import numpy.typing as npt
 
 from neural_lander.controller.compiled import is_cold
 from neural_lander.controller.errors import InputError
-from neural_lander.controller.fastest import FASTEST, SPEED, DescentLimits, plan_fastest
+from neural_lander.controller.fastest import (
+    FASTEST,
+    SPEED,
+    TOUCHDOWN_SPEED,
+    DescentLimits,
+    plan_fastest,
+    require_hover,
+    speed_seen,
+)
 from neural_lander.controller.flight_log import QUANTITIES, FlightLog
 from neural_lander.controller.inner_loop import InnerLoop
 from neural_lander.controller.landing_controller import NETWORK, controller_record
@@ -65,7 +73,7 @@ class Flight:
     aero: str = "rotor"
     decay: float = 2.0
     """C of the exponential reference [1/s]."""
-    touchdown_speed: float = 0.15
+    touchdown_speed: float = TOUCHDOWN_SPEED
     """Of the fastest reference [m/s]."""
     descent_speed: float = SPEED
     """Greatest speed of the fastest reference where the model does not set a lower one [m/s]."""
@@ -113,17 +121,20 @@ class Flight:
 
     def _descent(self, start: tuple[float, float, float], hover: float) -> Plan:
         """Plan a hover and the descent; the fastest one stays inside what the model has seen."""
+        if self.scenario.travels and self.reference == "exponential":
+            raise InputError(
+                f"scenario '{self.scenario.name}' has a level way before the descent, which the "
+                "exponential reference has no room for; take s-curve or fastest"
+            )
         if self.reference == FASTEST:
+            require_hover(self.vehicle, self.controller, self.scenario.hover)
             if not self.scenario.lands:
                 raise InputError(
                     f"--reference {FASTEST} is for landings; scenario '{self.scenario.name}' ends "
                     f"{self.scenario.target_height} m over the surface: take s-curve"
                 )
-            speed, source = self.descent_speed, "the limit given"
-            for entry in self.network.inputs if self.network else ():
-                if entry.name == "vertical_speed" and -entry.low < speed:
-                    speed, source = -entry.low, "what the model has seen"
-            limits = DescentLimits.of(self.vehicle, self.touchdown_speed, speed, source)
+            seen = speed_seen(self.network, self.descent_speed)
+            limits = DescentLimits.of(self.vehicle, self.touchdown_speed, *seen)
             return plan_fastest(start, hover, limits)
         return plan_descent(
             self.reference, start, self.scenario.target_height, hover, decay=self.decay

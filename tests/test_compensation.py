@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from neural_lander.controller.landing_controller import RECORD, as_old
+from neural_lander.controller.errors import InputError
+from neural_lander.controller.landing_controller import RECORD, as_old, shown
 from neural_lander.controller.setpoint import plan_descent
 from neural_lander.controller.vehicle import load_vehicle
 from neural_lander.scripts.robustness import known_latency
@@ -86,3 +87,46 @@ def test_known_force_is_remembered_for_the_estimates_age():
 def test_references_with_a_tube_are_flown_without_compensation():
     for name in ("s-curve", "exponential"):
         assert not plan_descent(name, (0, 0, 1.5), 0.0, 1.0).compensated
+
+
+@pytest.mark.parametrize("hover", [1.5, 4.0])
+def test_mass_is_found_whatever_the_hover_lasts(hover):
+    """The low passes that it is seen through are undone: kappa is the mass's share, to 1 %."""
+    scenario = replace(FLAT, hover=hover)
+    flight = Flight(
+        AERO, "oracle+observer", scenario, "fastest", engine="hybrid", deviation=Deviation(0.1)
+    )
+    log = fly(flight, 3).log
+    at = np.searchsorted(log["time"], hover + 0.01)  # the observer's force stands for -kappa weight
+    kappa = -log["observer_force"][at, 2] / AERO.weight
+    assert kappa == pytest.approx(0.1, abs=0.01)
+    # and from the other side: just before, the observer had found less
+    before = -log["observer_force"][at - 20, 2] / AERO.weight
+    assert before < 0.1 - 0.9 * 0.1 * np.exp(-hover) + 0.005
+
+
+def test_share_that_is_shown_is_that_of_two_low_passes_in_a_row():
+    for rate in (1.0, 5.0, 18.0):
+        d = steady = 0.0
+        for _ in range(20000):
+            d, steady = d + 1e-4 * rate * (1 - d), steady + 1e-4 * 5.0 * (d - steady)
+        assert shown(rate, 2.0) == pytest.approx(steady, abs=1e-3)
+
+
+def test_taking_the_force_for_a_mass_does_not_shake_the_observer():
+    flight = Flight(
+        AERO, "oracle+observer", FLAT, "fastest", engine="hybrid", deviation=Deviation(0.1)
+    )
+    log = fly(flight, 3).log
+    at = np.searchsorted(log["time"], FLAT.hover - 0.01)
+    steps = np.abs(np.diff(log["observer_force"][at : at + 100, 2]))
+    jump = steps.max()  # once, by what the low passes had not shown yet
+    assert jump < 0.2 * 0.1 * AERO.weight + 0.05
+    assert np.sort(steps)[-2] < 0.05
+
+
+def test_a_hover_too_short_to_find_the_mass_is_refused():
+    short = replace(FLAT, hover=0.5)
+    with pytest.raises(InputError, match="lengthen the scenario's hover"):
+        fly(Flight(AERO, "oracle+observer", short, "fastest", engine="hybrid"), 0)
+    assert Flight(AERO, "observer", short, "fastest").plan.compensated  # 18 1/s is quick enough

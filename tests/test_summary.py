@@ -22,6 +22,8 @@ def flight(height, reference, contact_force, speed=None, controller="learned"):
     columns["time"] = 0.002 * np.arange(n)
     columns["attitude"][:, 3] = columns["truth_attitude"][:, 3] = 1
     columns["truth_height"], columns["reference_height"] = height, reference
+    columns["truth_position"][:, 2] = height + AERO.rest_height
+    columns["setpoint_position"][:, 2] = reference + AERO.rest_height
     columns["truth_velocity"][:, 2] = np.gradient(height, 0.002) if speed is None else speed
     columns["truth_contact_force"] = contact_force
     columns["rotor_thrust_command"][:] = 3.6
