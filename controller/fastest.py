@@ -12,8 +12,8 @@ than believed. At a corner of the acceleration that is
 
 so more jerk into an acceleration leaves less of it: the jerks are those that land first. Out of an
 acceleration, where m (g +- lag j) is commanded last, the jerk is ``JERK_OUT`` or what that allows. With
-jerk, acceleration and speed bounded, full jerk, no jerk, full jerk is the fastest change of speed (e.g. Biagiotti,
-Melchiorri, "Trajectory Planning for Automatic Machines and Robots", 2008, section 3.4).
+jerk, acceleration and speed bounded, full jerk, no jerk, full jerk is the fastest change of speed
+(e.g. Biagiotti, Melchiorri, "Trajectory Planning for Automatic Machines and Robots", 2008, section 3.4).
 """
 
 import math
