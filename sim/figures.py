@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 
 from neural_lander.controller.files import write_whole
 from neural_lander.controller.flight_log import FlightLog
+from neural_lander.sim.summary import height_over_end
 
 Array = npt.NDArray[np.float64]
 
@@ -35,10 +36,11 @@ STYLES: dict[str, tuple[str, Any, float]] = {
 DRAWN = (
     "rotor_thrust_command",
     "reference_height",
+    "setpoint_position",
     "learned_force",
     "observer_force",
     "phase",
-    "truth_height",
+    "truth_position",
     "truth_force",
     "truth_contact_force",
 )
@@ -122,7 +124,7 @@ def _figure(runs: Sequence[Run]) -> Figure:
 def _draw_run(height: Axes, near: Axes, error: Axes, run: Run, line: dict[str, Any]) -> None:
     log, summary = thinned(run[0]), run[1]
     flying = _until_rest(log)
-    t, z = log["time"][flying], log["truth_height"][flying]
+    t, z = log["time"][flying], height_over_end(log)[flying]
     notes = [
         *(["crashed"] if summary["crashed"] else []),
         *(["uncertified"] if summary["certified"] is False else []),
@@ -137,7 +139,7 @@ def _draw_run(height: Axes, near: Axes, error: Axes, run: Run, line: dict[str, A
         error.axvline(summary["monitor_event_s"], color=line["color"], linewidth=1.0, linestyle=":")
     if summary["crashed"]:
         cross: dict[str, Any] = {"marker": "X", "markersize": 9, "markeredgecolor": "black"}
-        at, up = run[0]["time"][-1:], run[0]["truth_height"][-1:]
+        at, up = run[0]["time"][-1:], height_over_end(run[0])[-1:]
         height.plot(at, up, color=line["color"], clip_on=False, zorder=5, **cross)
         near.plot(at, 1e3 * up, color=line["color"], zorder=5, **cross)
 
@@ -152,7 +154,7 @@ def _title(runs: Sequence[Run]) -> str:
     )
     crashes = [
         f"{summary['controller']} crashed at {log['time'][-1]:.2f} s, "
-        f"{log['truth_height'][-1]:.2f} m up ({summary['crash_reason']})"
+        f"{height_over_end(log)[-1]:.2f} m up ({summary['crash_reason']})"
         for log, summary in runs
         if summary["crashed"]
     ]
@@ -197,7 +199,7 @@ def _limit_error(axes: Axes, runs: Sequence[Run], descent: float) -> None:
     """Fit the axis to the errors from the descent on; the start's offset is not of interest."""
     low, high = -5.0, 5.0
     for log, _ in runs:
-        error = 1e3 * (log["truth_height"] - np.maximum(log["reference_height"], 0.0))
+        error = 1e3 * (height_over_end(log) - np.maximum(log["reference_height"], 0.0))
         flying = (log["time"] >= descent) & (np.arange(len(log)) < _first_contact(log))
         if flying.any():
             low, high = min(low, error[flying].min()), max(high, error[flying].max())
@@ -284,8 +286,8 @@ def _until_rest(log: FlightLog) -> slice:
 
 
 def _descent_start(log: FlightLog) -> float:
-    reference = log["reference_height"]
-    moving = np.flatnonzero(reference < reference[0] - 1e-6)
+    place = log["setpoint_position"]
+    moving = np.flatnonzero((np.abs(place - place[0]) > 1e-6).any(axis=1))
     return float(log["time"][moving[0]]) if len(moving) else 0.0
 
 

@@ -52,9 +52,7 @@ def summarise(
     begin = int(np.searchsorted(t, plan.descent_start))
     contact = outcome.contact_at
     until = contact if contact is not None else len(t)
-    reference = log["reference_height"]  # over the surface under the end, as the set-point's height
-    target = log["setpoint_position"][:, 2] + np.maximum(-reference, 0.0)
-    error = position[:, 2] - target
+    error = height_over_end(log) - np.maximum(log["reference_height"], 0.0)
     period = float(t[1] - t[0])
     descent = slice(begin, until)
     descended = until > begin
@@ -104,6 +102,15 @@ def summarise(
         "solver_failures": int((log["solver_ok"][before_cut] == 0).sum()),
         **_tube(log, until, limits),
     }
+
+
+def height_over_end(log: FlightLog) -> Array:
+    """Return the true height above standing on the surface under the plan's end (n,) [m].
+
+    That is the surface which the reference's height is over, too, whatever lies below on the way.
+    """
+    floor = log["setpoint_position"][:, 2] - log["reference_height"]
+    return np.asarray(log["truth_position"][:, 2] - floor)
 
 
 def along_the_plan(log: FlightLog, contact: int | None) -> int:
