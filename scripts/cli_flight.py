@@ -183,7 +183,8 @@ def outcome_of(run: dict[str, Any]) -> str:
     """Return what became of a flight."""
     if run.get("refused"):
         return "refused"
-    outcome = "crashed" if run["crashed"] else "landed" if run["landed"] else "hangs"
+    stays_up = "hangs" if run.get("lands", True) else "flown"
+    outcome = "crashed" if run["crashed"] else "landed" if run["landed"] else stays_up
     return f"{outcome}, uncertified" if run["certified"] is False else outcome
 
 

@@ -174,6 +174,7 @@ def fly(flight: Flight, seed: int) -> Landing:
     wall = time.perf_counter() - begun
     log = flight_log(rows, flight, seed, scenario=scenario.name, reference=flight.reference)
     summary = summarise(log, outcome, plan, flight.vehicle, flight.limits)
+    summary |= {"lands": scenario.lands}
     summary |= {"real_time_factor": round(len(rows) * vehicle.timing.period / wall, 1)}
     return Landing(log, summary)
 

@@ -12,7 +12,7 @@ from neural_lander.controller.network import network_record
 from neural_lander.controller.setpoint import plan_descent
 from neural_lander.controller.terrain import FLAT, Surface, Terrain
 from neural_lander.controller.vehicle import load_vehicle
-from neural_lander.scripts.cli_flight import FlightOptions, flight_of
+from neural_lander.scripts.cli_flight import FlightOptions, flight_of, outcome_of
 from neural_lander.sim.rollout import Flight, fly
 from neural_lander.sim.scenario import load_scenario
 
@@ -125,3 +125,13 @@ def test_a_level_way_needs_somewhere_to_go(tmp_path):
     path.write_text(head)
     with pytest.raises(InputError, match="target_height"):
         load_scenario(str(path))
+
+
+def test_a_flight_that_is_not_to_land_is_flown_and_one_that_is_hangs():
+    def outcome(controller, scenario):
+        flight = Flight(AERO, controller, load_scenario(scenario), engine="hybrid")
+        return outcome_of(fly(flight, 0).summary)
+
+    assert outcome("observer", "cross-table") == "flown"
+    assert outcome("pd", "flat") == "hangs"
+    assert outcome("observer", "flat") == "landed"
