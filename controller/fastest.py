@@ -23,7 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from neural_lander.controller.errors import InputError
-from neural_lander.controller.landing_controller import SETTLED, shown
+from neural_lander.controller.hover_mass import SETTLED, shown
 from neural_lander.controller.network import Network
 from neural_lander.controller.setpoint import DEGREE, Piece, Plan, distance, integrate_jerk, ramp
 from neural_lander.controller.vehicle import GRAVITY, Vehicle

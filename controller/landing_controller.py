@@ -6,21 +6,8 @@
 
 Source: Shi et al. 2019, eq. 8 (with s = v~ + Lambda p~); see the modules named in the imports.
 
-Along a plan that says so (``compensated``) the law also counts on what it knows of its own delays,
-
-    F_d += m lead j_d(t + L),  a_d = a_d(t + L),  lead_z = motor lag, lead_xy = 2 zeta / w
-    p~, v~ against the set-point an estimate's age ago
-    phi at p + p_d(t + L + lag) - p_d(t - age), and likewise vertical speed
-
-with latency L from measurement to rotors. All of that is known from the plan alone, so that no slope
-and no feedback of the loop changes by it. The momentum observer compares momentum with the forces of
-the time that the estimate is of.
-
-What an observer has found until the descent begins is taken for a share kappa of weight, as a wrong
-mass or weak rotors make it: the plan's acceleration and lead, and the momentum that the observers see,
-are from then on multiplied by 1 + kappa, |kappa| at most the observer's limit. The low passes that it was
-seen through are undone. That moves one gain of the observer, l m, by the share kappa, which the proof
-does not know.
+Along a plan that says so (``compensated``) the law also counts on its own delays (``feed_forward``) and
+on the mass that the observer has found (``hover_mass``).
 
 All memory and parameters of one controller live in one record; a step reads a measurement and
 returns rotor thrusts. ``wanted_force``, the solver of ``cancellation`` and ``command`` are the three
@@ -33,7 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from neural_lander.controller import monitor, terrain
+from neural_lander.controller import feed_forward, hover_mass, monitor, terrain
 from neural_lander.controller import setpoint as reference
 from neural_lander.controller.allocation import Thrusts, rotor_thrusts
 from neural_lander.controller.attitude_law import attitude_torque
@@ -54,19 +41,15 @@ from neural_lander.controller.cancellation import (
 from neural_lander.controller.compiled import blank_record, compiled
 from neural_lander.controller.contact import lowest_foot_compiled
 from neural_lander.controller.errors import InputError
-from neural_lander.controller.ground_effect_formula import cheeseman_bennett
+from neural_lander.controller.feed_forward import as_old, look_ahead, shortly, store_feed_forward
+from neural_lander.controller.hover_mass import STEADY_RATE, weigh
+from neural_lander.controller.measurement import Measurement
 from neural_lander.controller.monitor import QUIET, follow, take_over, watch
-from neural_lander.controller.network import network_force
 from neural_lander.controller.observer import observe
-from neural_lander.controller.rotation import Quaternion, Vector, body_z, norm, rotate
+from neural_lander.controller.own_force import NETWORK, NONE, ORACLE, TEXTBOOK, residual_force
+from neural_lander.controller.rotation import Vector, body_z, norm
 from neural_lander.controller.setpoint import Plan, setpoint, setpoint_ahead, store_plan
-from neural_lander.controller.terrain import (
-    FLAT,
-    Terrain,
-    disc_shares,
-    height_of,
-    share_of_all,
-)
+from neural_lander.controller.terrain import FLAT, Terrain
 from neural_lander.controller.touchdown import (
     CUT,
     FLYING,
@@ -74,7 +57,7 @@ from neural_lander.controller.touchdown import (
     PUSH_SPEED,
     touchdown_phase,
 )
-from neural_lander.controller.vehicle import MAX_LATENCY_STEPS, Vehicle
+from neural_lander.controller.vehicle import Vehicle
 
 CONTROLLERS = {
     "pd": "position law alone, the paper's baseline",
@@ -87,17 +70,6 @@ CONTROLLERS = {
     "oracle+observer": "both; the ceiling",
 }
 """Names that ``land --controller`` takes, and what they are."""
-
-NONE, TEXTBOOK, NETWORK, ORACLE = 0, 1, 2, 3
-"""Where the residual force comes from; ORACLE is supplied by the simulator."""
-
-SETTLED = 0.5
-"""Share of a constant force that an observer has to show before its force is taken for a mass."""
-STEADY_RATE = 5.0
-"""Low pass of the observer's force; what it keeps while frozen is free of the noise of one step [1/s]."""
-
-Measurement = tuple[Vector, Quaternion, Vector, Vector, Thrusts, float]
-"""Position, attitude, velocity (world), rate (body), rotor thrusts from measured speed, height."""
 
 RECORD = np.dtype(
     [
@@ -125,15 +97,11 @@ RECORD = np.dtype(
         ("residual", np.int64),
         ("lands", np.int64),
         ("yaw", np.float64),
-        ("compensated", np.int64),
-        ("lead", np.float64, (3,)),
-        ("latency", np.float64),
-        ("age_steps", np.int64),
-        ("descending", np.int64),
-        ("load", np.float64),
         ("rotors", np.float64, (4, 3)),
         ("radius", np.float64),
         *terrain.RECORD_FIELDS,
+        *feed_forward.RECORD_FIELDS,
+        *hover_mass.RECORD_FIELDS,
         *reference.RECORD_FIELDS,
         *monitor.RECORD_FIELDS,
         # memory
@@ -148,13 +116,10 @@ RECORD = np.dtype(
         ("ground_force", np.float64),
         ("thrusts", np.float64, (4,)),
         ("started", np.int64),
-        ("steps", np.int64),
-        ("known_before", np.float64, (MAX_LATENCY_STEPS + 1, 3)),
         # what the last step did, for the log
         ("setpoint_position", np.float64, (3,)),
         ("setpoint_velocity", np.float64, (3,)),
         ("setpoint_acceleration", np.float64, (3,)),
-        ("moved", np.float64, (4,)),
         ("learned_force", np.float64, (3,)),
         ("force_command", np.float64, (3,)),
         ("solver_iterations", np.float64),
@@ -226,53 +191,11 @@ def controller_record(
     c["lands"], c["yaw"] = lands, yaw
     c["surface"], c["surfaces"], c["surface_count"] = 0.0, chart.array(), len(chart.surfaces)
     c["rotors"], c["radius"] = vehicle.rotors.positions, vehicle.rotors.radius
-    steps = round(age / vehicle.timing.period)
-    if not 0 <= steps <= MAX_LATENCY_STEPS:
-        raise InputError(
-            f"the estimates' age is {age} s, expected 0 to {MAX_LATENCY_STEPS * vehicle.timing.period} s"
-        )
-    c["age_steps"], c["latency"] = steps, vehicle.timing.latency
-    turning = 2 * gains.damping / gains.attitude
-    c["compensated"], c["lead"] = plan.compensated, (turning, turning, vehicle.rotors.lag)
+    store_feed_forward(c, vehicle, plan, age)
     c["thrusts"] = np.linalg.solve(vehicle.mixing, np.array([vehicle.weight, 0, 0, 0]))
     c["solver_ok"] = 1.0
     store_plan(c, plan, surface + vehicle.rest_height)
     return record
-
-
-@compiled
-def residual_force(c: Any, net: Any, measured: Measurement, thrusts: Thrusts) -> Vector:
-    """Return the controller's own residual model at the measured state and given thrusts [N].
-
-    Near an edge it is that over each surface, by the share of the rotors' discs over it on the map.
-    """
-    if c.residual != NETWORK and c.residual != TEXTBOOK:
-        return (0.0, 0.0, 0.0)
-    if c.surface_count == 0:
-        return force_at(c, net, measured, thrusts, measured[5])
-    p, q = measured[0], measured[1]
-    for i in range(4):
-        r = rotate(q, (c.rotors[i, 0], c.rotors[i, 1], c.rotors[i, 2]))
-        disc_shares(c, i, p[0] + r[0], p[1] + r[1])
-    x, y, z = 0.0, 0.0, 0.0
-    for s in range(c.surface_count + 1):
-        share = share_of_all(c, s)
-        if share > 0.0:
-            height = p[2] - height_of(c, s) - c.rest_height
-            f = force_at(c, net, measured, thrusts, height)
-            x, y, z = x + share * f[0], y + share * f[1], z + share * f[2]
-    return (x, y, z)
-
-
-@compiled
-def force_at(c: Any, net: Any, measured: Measurement, thrusts: Thrusts, height: float) -> Vector:
-    """Return the residual model's force with a level surface ``height`` [m] under standing level [N]."""
-    if c.residual == NETWORK:
-        return network_force(net, height, measured[2], measured[1], thrusts)
-    if c.residual == TEXTBOOK:
-        gain = cheeseman_bennett(height + c.disc_height, c.textbook_radius)
-        return (0.0, 0.0, (gain - 1.0) * (thrusts[0] + thrusts[1] + thrusts[2] + thrusts[3]))
-    return (0.0, 0.0, 0.0)
 
 
 @compiled
@@ -286,83 +209,6 @@ def thrusts_for(c: Any, collective: float) -> Thrusts:
         max(f[2] + shift, 0.0),
         max(f[3] + shift, 0.0),
     )
-
-
-@compiled
-def shortly(c: Any, measured: Measurement) -> Measurement:
-    """Return where the plan says that the vehicle will be when the command has become thrust."""
-    if c.compensated == 0:
-        return measured
-    p, q, v, rate, f, height = measured
-    there = (p[0] + c.moved[0], p[1] + c.moved[1], p[2] + c.moved[2])
-    return there, q, (v[0], v[1], v[2] + c.moved[3]), rate, f, height + c.moved[2]
-
-
-@compiled
-def look_ahead(c: Any, t: float, place: Vector, speed: float) -> tuple[Vector, Vector]:
-    """Return acceleration [m/s^2] and lead m j_d [N] to command at t, and note how far the plan moves.
-
-    ``place`` [m] and vertical ``speed`` [m/s]: the set-point of the time that the estimate is of.
-    """
-    soon = t + c.latency
-    _, _, a, j = setpoint_ahead(c, soon)
-    lag = c.lead[2]
-    p, v, _, _ = setpoint_ahead(c, soon + lag)
-    c.piece_ahead = c.piece
-    c.moved[0], c.moved[1] = p[0] - place[0], p[1] - place[1]
-    c.moved[2] = max(p[2], c.floor) - max(place[2], c.floor)
-    c.moved[3] = v[2] - speed
-    k = c.mass
-    heavier = 1.0 + c.load
-    a = (a[0], a[1], a[2] * heavier)
-    return a, (k * c.lead[0] * j[0], k * c.lead[1] * j[1], k * lag * j[2] * heavier)
-
-
-@compiled
-def shown(rate: float, t: float) -> float:
-    """Return the share of a constant force that the observer's low-passed force shows at time t [s]."""
-    s = STEADY_RATE
-    if abs(s - rate) < 1e-6 * s:
-        return 1 - (1 + s * t) * math.exp(-s * t)
-    return 1 - (s * math.exp(-rate * t) - rate * math.exp(-s * t)) / (s - rate)
-
-
-@compiled
-def weigh(c: Any, t: float, v: float) -> None:
-    """When the descent begins, take the vertical force found so far for a share of weight.
-
-    ``v``: vertical speed of the estimate [m/s].
-    Of a constant force, a low pass at rate l and then one at rate s have shown
-    1 - (s exp(-l t) - l exp(-s t)) / (s - l) by the time t.
-    """
-    if c.descending == 1 or t < c.descent_start - c.latency:
-        return
-    c.descending = 1
-    if c.observer_rate <= 0.0:
-        return
-    seen = shown(c.observer_rate, t)
-    if seen < SETTLED:
-        return
-    d = c.observer_steady[2] / seen
-    d = min(max(d, -c.observer_limit), c.observer_limit)
-    c.observer_force[2] = c.observer_steady[2] = d
-    c.load = -d / c.weight
-    momentum = c.mass * (1.0 + c.load) * v
-    c.observer_memory[2] = momentum - d / c.observer_rate
-    c.ground_memory[2] = momentum - c.ground_force / FORCE_BANDWIDTH
-
-
-@compiled
-def as_old(c: Any, known: Vector) -> Vector:
-    """Return the known force of the time that position and velocity are of, and remember this one."""
-    n = c.age_steps + 1
-    now = c.steps % n
-    for i in range(3):
-        c.known_before[now, i] = known[i]
-    c.steps += 1
-    old = c.steps % n if c.steps >= n else 0
-    b = c.known_before
-    return (b[old, 0], b[old, 1], b[old, 2])
 
 
 @compiled

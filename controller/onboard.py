@@ -31,12 +31,8 @@ from neural_lander.controller.fastest import (
     speed_seen,
 )
 from neural_lander.controller.inner_loop import InnerLoop
-from neural_lander.controller.landing_controller import (
-    CONTROLLERS,
-    Measurement,
-    control_step,
-    controller_record,
-)
+from neural_lander.controller.landing_controller import CONTROLLERS, control_step, controller_record
+from neural_lander.controller.measurement import Measurement
 from neural_lander.controller.monitor import EVENTS, LATE, Limits, store_limits
 from neural_lander.controller.network import Network, load_network, network_record
 from neural_lander.controller.setpoint import Plan, plan_descent

@@ -23,9 +23,10 @@ from neural_lander.controller.fastest import (
 )
 from neural_lander.controller.flight_log import QUANTITIES, FlightLog
 from neural_lander.controller.inner_loop import InnerLoop
-from neural_lander.controller.landing_controller import NETWORK, controller_record
+from neural_lander.controller.landing_controller import controller_record
 from neural_lander.controller.monitor import Limits, store_limits
 from neural_lander.controller.network import Network, network_record
+from neural_lander.controller.own_force import NETWORK
 from neural_lander.controller.rotation import Quaternion, Vector
 from neural_lander.controller.setpoint import Plan, plan_descent
 from neural_lander.controller.touchdown import CUT

@@ -23,18 +23,18 @@ from neural_lander.controller.cancellation import (
     unfinished,
 )
 from neural_lander.controller.compiled import compiled
+from neural_lander.controller.feed_forward import shortly
 from neural_lander.controller.flight_log import QUANTITIES
 from neural_lander.controller.landing_controller import (
-    ORACLE,
-    Measurement,
     command,
     control_step,
     first_guess,
-    shortly,
     stay_cut,
     thrusts_for,
     wanted_force,
 )
+from neural_lander.controller.measurement import Measurement
+from neural_lander.controller.own_force import ORACLE
 from neural_lander.controller.rotation import (
     Quaternion,
     Vector,

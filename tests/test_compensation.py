@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from neural_lander.controller.errors import InputError
-from neural_lander.controller.landing_controller import RECORD, as_old, shown
+from neural_lander.controller.feed_forward import as_old
+from neural_lander.controller.hover_mass import shown
+from neural_lander.controller.landing_controller import RECORD
 from neural_lander.controller.setpoint import plan_descent
 from neural_lander.controller.vehicle import load_vehicle
 from neural_lander.scripts.robustness import known_latency

@@ -7,8 +7,9 @@ import pytest
 
 from neural_lander.controller.errors import InputError, Refused
 from neural_lander.controller.ground_effect_formula import cheeseman_bennett
-from neural_lander.controller.landing_controller import controller_record, residual_force
+from neural_lander.controller.landing_controller import controller_record
 from neural_lander.controller.network import network_record
+from neural_lander.controller.own_force import residual_force
 from neural_lander.controller.setpoint import plan_descent
 from neural_lander.controller.terrain import FLAT, Surface, Terrain
 from neural_lander.controller.vehicle import load_vehicle
