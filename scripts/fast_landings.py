@@ -16,22 +16,22 @@ limit is that of the model.
 import argparse
 import json
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.console import Console
-from rich.progress import Progress
-from rich.table import Table
 
 from neural_lander.controller.certificate import require_certificate
 from neural_lander.controller.errors import Refused
-from neural_lander.controller.fastest import FASTEST
+from neural_lander.controller.fastest import FASTEST, speed_seen
 from neural_lander.controller.files import require_folder
 from neural_lander.controller.network import Network, load_network
 from neural_lander.controller.vehicle import Vehicle, load_vehicle
 from neural_lander.learning.certify import certify
 from neural_lander.learning.training import TrainingSettings, train
+from neural_lander.scripts.case_table import Figures, fly_cases
 from neural_lander.scripts.cli_flight import controllers_of, is_learned, seeds_of
 from neural_lander.scripts.exit_status import exits
 from neural_lander.scripts.robustness import known_latency, put_into
@@ -41,7 +41,6 @@ from neural_lander.sim.deviation import Deviation
 from neural_lander.sim.physics import load_aerodynamics
 from neural_lander.sim.rollout import Flight, fly
 from neural_lander.sim.scenario import load_scenario
-from neural_lander.sim.statistics import share
 from neural_lander.sim.wind import Wind
 
 LATE = "latency 50 ms, known"
@@ -53,16 +52,18 @@ WORLDS: dict[str, Deviation | Wind] = {
     LATE: Deviation(),
 }
 CONTROLLERS = "pd,pid,observer,learned,learned+observer,oracle,oracle+observer"
-FIGURES = {
-    "landing_time_s": ("time\ns", 1.0, 2),
-    "touchdown_speed_m_s": ("touchdown\nm/s", 1.0, 3),
-    "contact_speed_max_m_s": ("later legs\nm/s", 1.0, 3),
-    "rise_after_contact_m": ("rise\nmm", 1e3, 1),
-    "terminal_z_error_m": ("z end\nmm", 1e3, 1),
-    "z_max_error_m": ("z max\nmm", 1e3, 1),
-    "saturated_share": ("saturated\n%", 1e2, 1),
-}
-"""Figure -> head of its column, what it is multiplied by to be read, and decimals."""
+FIGURES = Figures(
+    {
+        "landing_time_s": ("time\ns", 1.0, 2),
+        "touchdown_speed_m_s": ("touchdown\nm/s", 1.0, 3),
+        "contact_speed_max_m_s": ("later legs\nm/s", 1.0, 3),
+        "rise_after_contact_m": ("rise\nmm", 1e3, 1),
+        "terminal_z_error_m": ("z end\nmm", 1e3, 1),
+        "z_max_error_m": ("z max\nmm", 1e3, 1),
+        "saturated_share": ("saturated\n%", 1e2, 1),
+    },
+    high=0.975,
+)
 
 
 @dataclass(frozen=True)
@@ -98,40 +99,31 @@ def late(vehicle: Vehicle) -> Vehicle:
     return replace(slower, gains=gains)
 
 
-def flight_of(case: Case, world: str, controller: str) -> Flight | str:
-    """Return the flight of one controller in one world; a refusal is text."""
+def flight_of(case: Case, world: str, controller: str) -> Flight:
+    """Return the flight of one controller in one world."""
     vehicle = case.vehicle
     if world == LATE:
         vehicle = late(vehicle) if is_learned(controller) else known_latency(vehicle, 0.05)
-    seen = next(-i.low for i in case.network.inputs if i.name == "vertical_speed")
     flight = Flight(
         vehicle, controller, load_scenario("flat"), FASTEST, case.aero, engine="hybrid",
-        touchdown_speed=case.touchdown_speed, descent_speed=seen
+        touchdown_speed=case.touchdown_speed, descent_speed=speed_seen(case.network)[0],
+        network=case.network if is_learned(controller) else None,
     )  # fmt: skip
-    flight = put_into(flight, WORLDS[world])
+    return put_into(flight, WORLDS[world])
+
+
+def checked_flight(case: Case, world: str, controller: str) -> Flight | str:
+    """Return the flight if a certificate lets it fly, or the refusal."""
+    flight = flight_of(case, world, controller)
     if not is_learned(controller):
         return flight
     if world == LATE:  # another vehicle file: another certificate
-        certify(case.model, vehicle, controller)
+        certify(case.model, flight.vehicle, controller)
     try:
-        require_certificate(case.model, case.network, vehicle, controller)
+        require_certificate(case.model, case.network, flight.vehicle, controller)
     except Refused as refusal:
         return str(refusal)
-    return replace(flight, network=case.network, certified=True)
-
-
-def figures(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return counts, and median and 97.5 % of the size of each figure over the landings that have it."""
-    entry: dict[str, Any] = {
-        "n": len(rows),
-        "landed": sum(r["landed"] for r in rows),
-        "landed_share": share(sum(r["landed"] for r in rows), len(rows)),
-        "crashed": sum(r["crashed"] for r in rows),
-    }
-    for key in FIGURES:
-        values = [abs(r[key]) for r in rows if r[key] is not None]
-        entry[key] = None if not values else [float(np.quantile(values, q)) for q in (0.5, 0.975)]
-    return entry
+    return replace(flight, certified=True)
 
 
 @exits
@@ -161,46 +153,18 @@ def main() -> None:
         console.print(f"{name}: collecting, training, certifying ...")
         model = learn(vehicle, aero, args.touchdown_speed, args.train_seed, args.out / name)
         case = Case(vehicle, aero, args.touchdown_speed, load_network(model, vehicle), model)
-        table = Table(
-            "world", "controller", "landed", "crashed", *(h for h, _, _ in FIGURES.values())
-        )
-        with Progress(console=console) as progress:
-            task = progress.add_task(name, total=len(WORLDS) * len(controllers) * len(seeds))
-            for world in WORLDS:
-                for controller in controllers:
-                    flight = flight_of(case, world, controller)
-                    if isinstance(flight, str):
-                        table.add_row(world, controller, "refused")
-                        result.setdefault(name, {}).setdefault(world, {})[controller] = flight
-                        continue
-                    rows = []
-                    for seed in seeds:
-                        rows.append(fly(flight, seed).summary)
-                        progress.advance(task)
-                    entry = figures(rows)
-                    result.setdefault(name, {}).setdefault(world, {})[controller] = entry
-                    counts = [f"{entry[key]}/{entry['n']}" for key in ("landed", "crashed")]
-                    table.add_row(
-                        world, controller, *counts, *(_cell(entry, key) for key in FIGURES)
-                    )
-                    plan = flight.plan.metadata
-                table.add_section()
-        table.title = (
+        plan = flight_of(case, "as believed", "oracle").plan.metadata
+        title = (
             f"{name}, fastest from 1.5 m; n = {len(seeds)} seeds; planned: touchdown after "
             f"{plan['touchdown_s']:.2f} s, {plan['speed_m_s']:.2f} m/s at most; "
-            f"what binds: {plan['binds']}"
+            f"what binds: {plan['binds']}; median / 97.5 %"
         )
-        console.print(table)
+        result[name] = fly_cases(
+            title, list(WORLDS), controllers, seeds, partial(checked_flight, case),
+            lambda flight, seed: fly(flight, seed).summary, FIGURES, console,
+        )  # fmt: skip
     if args.json:
         print(json.dumps(result, indent=1))
-
-
-def _cell(entry: dict[str, Any], key: str) -> str:
-    figure = entry[key]
-    if figure is None:
-        return "-"
-    _, scale, decimals = FIGURES[key]
-    return " / ".join(f"{scale * value:.{decimals}f}" for value in figure)
 
 
 if __name__ == "__main__":

@@ -18,20 +18,19 @@ size of each figure.
 
 import argparse
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.console import Console
-from rich.progress import Progress
-from rich.table import Table
 
+from neural_lander.controller.fastest import speed_seen
 from neural_lander.controller.files import require_folder
 from neural_lander.controller.network import Network, load_network
 from neural_lander.controller.vehicle import Vehicle, load_vehicle
 from neural_lander.learning.training import TrainingSettings, train
+from neural_lander.scripts.case_table import Figures, fly_cases
 from neural_lander.scripts.cli_flight import controllers_of, is_learned, seeds_of
 from neural_lander.scripts.exit_status import exits
 from neural_lander.sim.collect import collect
@@ -67,15 +66,17 @@ CASES = {
     "position 50 ms late": Case("flat", "fastest", sensors=Sensors(position_latency=0.05)),
 }
 CONTROLLERS = "pd,pid,observer,learned,learned+observer,oracle,oracle+observer"
-FIGURES = {
-    "z_max_error_m": ("z max\nmm", 1e3, 1),
-    "terminal_z_error_m": ("z end\nmm", 1e3, 1),
-    "hover_mean_m": ("hover, mean\nmm", 1e3, 1),
-    "hover_max_m": ("hover, max\nmm", 1e3, 1),
-    "touchdown_speed_m_s": ("touchdown\nm/s", 1.0, 3),
-    "xy_max_m": ("xy max\nmm", 1e3, 0),
-}
-"""Figure -> head of its column, what it is multiplied by to be read, and decimals."""
+FIGURES = Figures(
+    {
+        "z_max_error_m": ("z max\nmm", 1e3, 1),
+        "terminal_z_error_m": ("z end\nmm", 1e3, 1),
+        "hover_mean_m": ("hover, mean\nmm", 1e3, 1),
+        "hover_max_m": ("hover, max\nmm", 1e3, 1),
+        "touchdown_speed_m_s": ("touchdown\nm/s", 1.0, 3),
+        "xy_max_m": ("xy max\nmm", 1e3, 0),
+    },
+    high=0.95,
+)
 
 
 def flight_of(case: Case, controller: str, vehicle: Vehicle, aero: str, network: Network) -> Flight:
@@ -86,7 +87,7 @@ def flight_of(case: Case, controller: str, vehicle: Vehicle, aero: str, network:
     return Flight(
         vehicle, controller, scenario, case.reference, aero, engine="hybrid", certified=False,
         network=network if is_learned(controller) else None,
-        descent_speed=next(-i.low for i in network.inputs if i.name == "vertical_speed"),
+        descent_speed=speed_seen(network)[0],
         deviation=case.vehicle or Deviation(),
     )  # fmt: skip
 
@@ -101,17 +102,6 @@ def landing(flight: Flight, seed: int) -> dict[str, Any]:
         error = error[log["time"] > log["time"][-1] - LAST]
         figures = {"hover_mean_m": float(error.mean()), "hover_max_m": float(np.abs(error).max())}
     return flown.summary | figures
-
-
-def spread(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Return counts, and median and 95 % of the size of each figure over the flights that have it."""
-    entry: dict[str, Any] = {"n": len(rows)}
-    for key in ("landed", "touched", "crashed"):
-        entry[key] = sum(row[key] for row in rows)
-    for key in FIGURES:
-        values = [abs(row[key]) for row in rows if row[key] is not None]
-        entry[key] = None if not values else [float(np.quantile(values, q)) for q in (0.5, 0.95)]
-    return entry
 
 
 @exits
@@ -142,35 +132,16 @@ def main() -> None:
         model = args.out / name / "model"
         train(logs, vehicle, TrainingSettings(seed=args.train_seed), model)
         network = load_network(model, vehicle)
-        heads = [head for head, _, _ in FIGURES.values()]
-        table = Table("case", "controller", "landed", "touched", "crashed", *heads)
-        table.title = f"{name}; n = {len(seeds)} seeds; median / 95 %"
-        with Progress(console=console) as progress:
-            task = progress.add_task(name, total=len(CASES) * len(controllers) * len(seeds))
-            for title, case in CASES.items():
-                for controller in controllers:
-                    flight = flight_of(case, controller, vehicle, aero, network)
-                    rows = []
-                    for seed in seeds:
-                        rows.append(landing(flight, seed))
-                        progress.advance(task)
-                    entry = spread(rows)
-                    result.setdefault(name, {}).setdefault(title, {})[controller] = entry
-                    counts = [f"{entry[k]}/{entry['n']}" for k in ("landed", "touched", "crashed")]
-                    cells = [_cell(entry, key) for key in FIGURES]
-                    table.add_row(title, controller, *counts, *cells)
-                table.add_section()
-        console.print(table)
+
+        def flight(case: str, controller: str, aero: str = aero, net: Network = network) -> Flight:
+            return flight_of(CASES[case], controller, vehicle, aero, net)
+
+        title = f"{name}; n = {len(seeds)} seeds; median / 95 %"
+        result[name] = fly_cases(
+            title, list(CASES), controllers, seeds, flight, landing, FIGURES, console
+        )
     if args.json:
         print(json.dumps(result, indent=1))
-
-
-def _cell(entry: dict[str, Any], key: str) -> str:
-    figure = entry[key]
-    if figure is None:
-        return "-"
-    _, scale, decimals = FIGURES[key]
-    return " / ".join(f"{scale * value:.{decimals}f}" for value in figure)
 
 
 if __name__ == "__main__":
