@@ -113,7 +113,8 @@ banned = ("torch", "pybullet", "neural_lander.sim", "neural_lander.learning")
 found = [m for m in sys.modules if any(m == b or m.startswith(b + ".") for b in banned)]
 assert not found, found
 """
-    subprocess.run([sys.executable, "-c", code], check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 # --- our own loop --------------------------------------------------------------------------------
