@@ -1,7 +1,9 @@
 """A table of cases and controllers, flown with the same seeds: what the measuring scripts share."""
 
+import argparse
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,7 @@ from rich.table import Table
 
 from neural_lander.sim.rollout import Flight
 
+CONTROLLERS = "pd,pid,observer,learned,learned+observer,oracle,oracle+observer"
 COUNTS = ("landed", "touched", "crashed")
 
 
@@ -44,6 +47,19 @@ class Figures:
             )
             cells.append(text)
         return cells
+
+
+def parser_of(doc: str | None) -> argparse.ArgumentParser:
+    """Return a parser of the options that every such script has; ``doc`` is its help."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--vehicle", default="intel-aero")
+    parser.add_argument("--aero", nargs="+", default=["rotor"])
+    parser.add_argument("--seeds", default="0:200", help="first:last, the last left out")
+    parser.add_argument("--train-seed", type=int, default=0)
+    parser.add_argument("--controllers", default=CONTROLLERS)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    return parser
 
 
 def fly_cases(

@@ -13,7 +13,6 @@ Prints counts, and median / 97.5 % of the size of each figure. The plan is the s
 limit is that of the model.
 """
 
-import argparse
 import json
 from dataclasses import dataclass, replace
 from functools import partial
@@ -31,7 +30,7 @@ from neural_lander.controller.network import Network, load_network
 from neural_lander.controller.vehicle import Vehicle, load_vehicle
 from neural_lander.learning.certify import certify
 from neural_lander.learning.training import TrainingSettings, train
-from neural_lander.scripts.case_table import Figures, fly_cases
+from neural_lander.scripts.case_table import Figures, fly_cases, parser_of
 from neural_lander.scripts.cli_flight import controllers_of, is_learned, seeds_of
 from neural_lander.scripts.exit_status import exits
 from neural_lander.scripts.robustness import known_latency, put_into
@@ -51,7 +50,6 @@ WORLDS: dict[str, Deviation | Wind] = {
     "gust of 4 m/s": Wind(gust=(4.0, 0.0, 0.0), gust_start=1.8),
     LATE: Deviation(),
 }
-CONTROLLERS = "pd,pid,observer,learned,learned+observer,oracle,oracle+observer"
 FIGURES = Figures(
     {
         "landing_time_s": ("time\ns", 1.0, 2),
@@ -129,17 +127,8 @@ def checked_flight(case: Case, world: str, controller: str) -> Flight | str:
 @exits
 def main() -> None:
     """Learn, fly and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--vehicle", default="intel-aero")
-    parser.add_argument("--aero", nargs="+", default=["rotor"])
+    parser = parser_of(__doc__)
     parser.add_argument("--touchdown-speed", type=float, default=0.13, help="m/s")
-    parser.add_argument("--seeds", default="0:200", help="first:last, the last left out")
-    parser.add_argument("--train-seed", type=int, default=0)
-    parser.add_argument("--controllers", default=CONTROLLERS)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
     args = parser.parse_args()
     seeds, controllers = seeds_of(args.seeds), controllers_of(args.controllers)
     vehicle = load_vehicle(args.vehicle)

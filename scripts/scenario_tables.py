@@ -16,7 +16,6 @@ all of them here, so that every controller flies to the end. Prints counts, and 
 size of each figure.
 """
 
-import argparse
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,7 +29,7 @@ from neural_lander.controller.files import require_folder
 from neural_lander.controller.network import Network, load_network
 from neural_lander.controller.vehicle import Vehicle, load_vehicle
 from neural_lander.learning.training import TrainingSettings, train
-from neural_lander.scripts.case_table import Figures, fly_cases
+from neural_lander.scripts.case_table import Figures, fly_cases, parser_of
 from neural_lander.scripts.cli_flight import controllers_of, is_learned, seeds_of
 from neural_lander.scripts.exit_status import exits
 from neural_lander.sim.collect import collect
@@ -65,7 +64,6 @@ CASES = {
     "lag 80 ms, unknown": Case("flat", vehicle=Deviation(lag_s=0.08)),
     "position 50 ms late": Case("flat", "fastest", sensors=Sensors(position_latency=0.05)),
 }
-CONTROLLERS = "pd,pid,observer,learned,learned+observer,oracle,oracle+observer"
 FIGURES = Figures(
     {
         "z_max_error_m": ("z max\nmm", 1e3, 1),
@@ -107,16 +105,7 @@ def landing(flight: Flight, seed: int) -> dict[str, Any]:
 @exits
 def main() -> None:
     """Learn, fly and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--vehicle", default="intel-aero")
-    parser.add_argument("--aero", nargs="+", default=["rotor"])
-    parser.add_argument("--seeds", default="0:200", help="first:last, the last left out")
-    parser.add_argument("--train-seed", type=int, default=0)
-    parser.add_argument("--controllers", default=CONTROLLERS)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser = parser_of(__doc__)
     args = parser.parse_args()
     seeds, controllers = seeds_of(args.seeds), controllers_of(args.controllers)
     vehicle = load_vehicle(args.vehicle)
