@@ -29,11 +29,12 @@ from neural_lander.controller.vehicle import Vehicle, load_vehicle
 from neural_lander.learning.certify import certify
 from neural_lander.learning.training import TrainingSettings, train
 from neural_lander.scripts.cli_certify import calibration_of, tube_options
-from neural_lander.scripts.cli_flight import FlightOptions, flight_of, seeds_of
+from neural_lander.scripts.cli_flight import seeds_of
 from neural_lander.scripts.exit_status import exits
 from neural_lander.scripts.robustness import WORLDS, put_into
 from neural_lander.sim.calibration_flights import collect_landings
 from neural_lander.sim.collect import collect
+from neural_lander.sim.gate import FlightOptions, flight_of
 from neural_lander.sim.physics import load_aerodynamics
 from neural_lander.sim.rollout import Flight, fly
 from neural_lander.sim.statistics import share

@@ -12,7 +12,6 @@ from neural_lander.controller.errors import InputError, Refused
 from neural_lander.controller.files import read_json, write_json
 from neural_lander.controller.vehicle import load_vehicle
 from neural_lander.scripts.cli_certify import calibration_of, tube_options
-from neural_lander.scripts.cli_flight import FlightOptions, flight_of, is_learned
 from neural_lander.scripts.cli_output import Progress
 
 VEHICLE, SCENARIO, REFERENCE, AERO = "intel-aero", "flat", "s-curve", "rotor"
@@ -63,6 +62,7 @@ def demo(
     from neural_lander.sim.calibration_flights import collect_landings
     from neural_lander.sim.collect import collect
     from neural_lander.sim.compare import compare_runs
+    from neural_lander.sim.gate import FlightOptions, flight_of, is_learned
     from neural_lander.sim.rollout import fly
     from neural_lander.sim.run_folder import write_run
 

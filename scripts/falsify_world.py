@@ -27,8 +27,8 @@ from neural_lander.controller.spatial_model import AXES, SpatialLoop
 from neural_lander.controller.spatial_tube import SpatialErrors
 from neural_lander.learning.restricted_force import RestrictedForce
 from neural_lander.learning.spatial_falsifier import Inputs, World, worst_inputs
-from neural_lander.scripts.cli_flight import FlightOptions, flight_of
 from neural_lander.scripts.exit_status import exits
+from neural_lander.sim.gate import FlightOptions, flight_of
 from neural_lander.sim.rollout import Flight, flight_log, fly, run
 from neural_lander.sim.summary import along_the_plan
 

@@ -22,10 +22,11 @@ from rich.table import Table
 
 from neural_lander.controller.network import load_network
 from neural_lander.controller.vehicle import Vehicle, load_vehicle
-from neural_lander.scripts.cli_flight import controllers_of, is_learned, seeds_of
+from neural_lander.scripts.cli_flight import controllers_of, seeds_of
 from neural_lander.scripts.exit_status import exits
 from neural_lander.sim.compare import fly_seeds, summarise_seeds
 from neural_lander.sim.deviation import Deviation
+from neural_lander.sim.gate import is_learned
 from neural_lander.sim.physics import load_aerodynamics
 from neural_lander.sim.rollout import Flight
 from neural_lander.sim.scenario import load_scenario

@@ -30,10 +30,11 @@ from neural_lander.controller.network import Network, load_network
 from neural_lander.controller.vehicle import Vehicle, load_vehicle
 from neural_lander.learning.training import TrainingSettings, train
 from neural_lander.scripts.case_table import Figures, fly_cases, parser_of
-from neural_lander.scripts.cli_flight import controllers_of, is_learned, seeds_of
+from neural_lander.scripts.cli_flight import controllers_of, seeds_of
 from neural_lander.scripts.exit_status import exits
 from neural_lander.sim.collect import collect
 from neural_lander.sim.deviation import Deviation
+from neural_lander.sim.gate import is_learned
 from neural_lander.sim.physics import load_aerodynamics
 from neural_lander.sim.rollout import Flight, fly
 from neural_lander.sim.scenario import load_scenario

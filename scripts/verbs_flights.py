@@ -10,7 +10,6 @@ from neural_lander.controller.errors import InputError
 from neural_lander.controller.files import require_folder
 from neural_lander.learning.column_map import EXAMPLE as COLUMN_MAP
 from neural_lander.scripts import exit_status
-from neural_lander.scripts.cli_flight import FlightOptions, flight_of
 from neural_lander.scripts.cli_options import (
     Aero,
     Flights,
@@ -74,6 +73,7 @@ def collect(
     from neural_lander.controller.vehicle import load_vehicle
     from neural_lander.sim.calibration_flights import collect_landings
     from neural_lander.sim.collect import collect as run_collect
+    from neural_lander.sim.gate import FlightOptions, flight_of
 
     with report(as_json) as tell:
         known = load_vehicle(vehicle)

@@ -9,11 +9,9 @@ from neural_lander.controller.errors import InputError
 from neural_lander.controller.files import require_folder
 from neural_lander.scripts import exit_status
 from neural_lander.scripts.cli_flight import (
-    FlightOptions,
     compare_over_seeds,
     controllers_of,
     describe,
-    flight_of,
     seeds_of,
     show_landing,
     show_runs,
@@ -65,6 +63,7 @@ def land(
     Learned controllers need a certificate that fits: exit status 3 without. Exit status 4: the
     vehicle crashed, and the run is written.
     """
+    from neural_lander.sim.gate import FlightOptions, flight_of
     from neural_lander.sim.rollout import fly
     from neural_lander.sim.run_folder import write_run
 
@@ -128,6 +127,8 @@ def compare(
     with report(as_json) as tell:
         require_folder(out)
         if controllers:
+            from neural_lander.sim.gate import FlightOptions
+
             names, numbers = controllers_of(controllers), seeds_of(seeds)
             options = FlightOptions(
                 vehicle,

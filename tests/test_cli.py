@@ -15,10 +15,10 @@ import pytest
 
 from neural_lander.controller.errors import InputError
 from neural_lander.controller.vehicle import bundled_vehicles, load_vehicle, parse_vehicle
-from neural_lander.scripts import cli_flight
 from neural_lander.scripts.cli import main
 from neural_lander.scripts.cli_flight import controllers_of, seeds_of
 from neural_lander.scripts.cli_options import CONTROLLERS as CONTROLLER_NAMES
+from neural_lander.sim.gate import is_learned
 
 VERBS = (
     "demo",
@@ -355,7 +355,7 @@ def test_controllers_are_read_in_order_each_once() -> None:
 
 def test_only_a_learned_force_needs_a_model() -> None:
     names = CONTROLLER_NAMES.split(", ")
-    assert [n for n in names if cli_flight.is_learned(n)] == ["learned", "learned+observer"]
+    assert [n for n in names if is_learned(n)] == ["learned", "learned+observer"]
 
 
 def test_the_help_names_exactly_the_controllers_that_fly() -> None:

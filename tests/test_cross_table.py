@@ -13,7 +13,8 @@ from neural_lander.controller.own_force import residual_force
 from neural_lander.controller.setpoint import plan_descent
 from neural_lander.controller.terrain import FLAT, Surface, Terrain
 from neural_lander.controller.vehicle import load_vehicle
-from neural_lander.scripts.cli_flight import FlightOptions, flight_of, outcome_of
+from neural_lander.scripts.cli_flight import outcome_of
+from neural_lander.sim.gate import FlightOptions, flight_of
 from neural_lander.sim.rollout import Flight, fly
 from neural_lander.sim.scenario import load_scenario
 
@@ -96,7 +97,7 @@ def test_a_certificate_is_not_about_edges():
 
 
 def test_a_learned_force_at_an_edge_is_refused(monkeypatch, tmp_path):
-    monkeypatch.setattr("neural_lander.controller.network.load_network", lambda *a: None)
+    monkeypatch.setattr("neural_lander.sim.gate.load_network", lambda *a: None)
     options = FlightOptions("intel-aero", "table", "s-curve", "rotor", tmp_path)
     with pytest.raises(Refused, match=r"edges.*--uncertified"):
         flight_of(options, "learned")

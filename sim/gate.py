@@ -1,0 +1,81 @@
+"""The gate: from what a user asks for to a flight that may be flown.
+
+What has learned flies with a certificate that fits it, or is refused; ``uncertified`` says that it flies
+all the same.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from neural_lander.controller.certificate import require_certificate
+from neural_lander.controller.errors import InputError, Refused
+from neural_lander.controller.monitor import Limits
+from neural_lander.controller.network import load_network
+from neural_lander.controller.vehicle import load_vehicle
+from neural_lander.sim.rollout import Flight
+from neural_lander.sim.scenario import load_scenario
+
+
+@dataclass(frozen=True)
+class FlightOptions:
+    """What is asked for: everything about a flight but its controller and seed."""
+
+    vehicle: str
+    scenario: str
+    reference: str
+    aero: str
+    model: Path | None = None
+    certificate: Path | None = None
+    uncertified: bool = False
+    engine: str = "pybullet"
+    touchdown_speed: float = 0.15
+
+
+def is_learned(controller: str) -> bool:
+    """Whether a controller flies a learned force, so that it needs a model and a certificate."""
+    return controller.removesuffix("+observer") == "learned"
+
+
+def flight_of(options: FlightOptions, controller: str) -> Flight:
+    """Return the flight of one controller.
+
+    Raises:
+        InputError: something named does not exist or cannot be used.
+        Refused: the controller learned something, and no certificate fits it.
+    """
+    vehicle = load_vehicle(options.vehicle)
+    flight = Flight(
+        vehicle=vehicle,
+        controller=controller,
+        scenario=load_scenario(options.scenario),
+        reference=options.reference,
+        aero=options.aero,
+        engine=options.engine,
+        touchdown_speed=options.touchdown_speed,
+    )
+    if not is_learned(controller):
+        return flight
+    if options.model is None:
+        raise InputError(f"controller '{controller}' needs a model; give --model MODEL")
+    network = load_network(options.model, vehicle)
+    flight = replace(flight, network=network)
+    if options.uncertified:
+        return replace(flight, certified=False)
+    if flight.scenario.has_edges:
+        raise Refused(
+            f"scenario '{flight.scenario.name}' has surfaces with edges, and a certificate is about one "
+            "level surface: at an edge the learned force changes sideways, too; fly with --uncertified"
+        )
+    age = flight.scenario.sensors.position_latency
+    if age > 0:
+        raise Refused(
+            f"scenario '{flight.scenario.name}' has estimates {age} s "
+            "old (sensors.position_latency), which no certificate is about; fly with --uncertified"
+        )
+    certificate = require_certificate(
+        options.model, network, vehicle, controller, options.certificate, options.vehicle,
+        flight.plan,
+    )  # fmt: skip
+    tube = certificate.tube
+    limits = Limits.of(tube) if tube is not None and "watch" in tube else None
+    return replace(flight, certified=True, limits=limits)
