@@ -30,12 +30,12 @@ from neural_lander.controller.monitor import Limits, store_limits
 from neural_lander.controller.network import Network, network_record
 from neural_lander.controller.own_force import NETWORK
 from neural_lander.controller.pilot import Task, is_foreign, make_pilot
-from neural_lander.controller.rotation import Quaternion, Vector
+from neural_lander.controller.rotation import Vector
 from neural_lander.controller.setpoint import Plan, plan_descent
-from neural_lander.controller.touchdown import CUT
 from neural_lander.controller.transfer import TransferLimits, joined, plan_transfer
 from neural_lander.controller.vehicle import Vehicle
 from neural_lander.sim.deviation import Deviation
+from neural_lander.sim.episode import UPRIGHT, Episode, Records, Start
 from neural_lander.sim.physics import NEAR, load_aerodynamics, reach, world_record
 from neural_lander.sim.piloted import Step, fly_freely_with, piloted_step
 from neural_lander.sim.scenario import Scenario
@@ -43,28 +43,15 @@ from neural_lander.sim.sensors import draw_bias, draw_drop_outs, draw_noise
 from neural_lander.sim.step import AIR, CHANCES, DROP_OUT, LOGGED, ROW, fly_freely, step
 from neural_lander.sim.summary import Outcome, summarise
 from neural_lander.sim.wind import draw_air
-from neural_lander.sim.world import World, world_of
+from neural_lander.sim.world import world_of
 
 Array = npt.NDArray[np.float64]
-Record = npt.NDArray[Any]
-Records = tuple[Record, Record, Record, Record]
-"""World, controller, learned network, network that plays the vehicle."""
-Start = tuple[Vector, Quaternion, Vector, Vector]
-"""Position, attitude, velocity, rate of the body, all in the world frame."""
 
 ENGINES = ("pybullet", "hybrid")
 """Names that ``land --engine`` takes."""
 
-STANDING = math.cos(math.radians(5))
-"""Tilted less than this the legs touch a floor before anything else can."""
-CRASH_TILT = math.radians(60)
-"""[rad]"""
-CRASH_SPEED = 1.0
-"""First contact of the legs faster than this is a crash [m/s]."""
 ARRIVED = 0.5
 """Hover between a level way and the descent [s]."""
-AFTER_CUT = 0.3
-"""How long a vehicle is watched after its motors were cut: seven motor lags [s]."""
 
 
 @dataclass(frozen=True)
@@ -162,8 +149,27 @@ def fly(flight: Flight, seed: int) -> Landing:
             start that may be inside a table.
     """
     rng = np.random.default_rng(seed)
+    scenario, plan = flight.scenario, flight.plan
+    start, velocity, yaw = draw_start(flight, rng)
+    begun = time.perf_counter()
+    rows, outcome = run(
+        flight, plan, rng, start, velocity, yaw, plan.end + scenario.after, scenario.lands
+    )
+    wall = time.perf_counter() - begun
+    log = flight_log(rows, flight, seed, scenario=scenario.name, reference=flight.reference)
+    summary = summarise(log, outcome, plan, flight.vehicle, flight.limits)
+    summary |= {"lands": scenario.lands}
+    summary |= {"real_time_factor": round(len(rows) * flight.vehicle.timing.period / wall, 1)}
+    return Landing(log, summary)
+
+
+def draw_start(flight: Flight, rng: np.random.Generator) -> tuple[Vector, Vector, float]:
+    """Draw where a flight begins (as ``run`` takes it) [m], its velocity [m/s], and its heading [rad].
+
+    Raises:
+        InputError: the start may be inside a table.
+    """
     scenario, vehicle = flight.scenario, flight.vehicle
-    plan = flight.plan
     x, y, terrain = scenario.start_x, scenario.start_y, scenario.terrain
     lowest = terrain.height(x, y) + scenario.start_height - scenario.start_spread
     terrain.check_start(x, y, lowest, reach(vehicle) + math.sqrt(2) * scenario.start_spread)
@@ -171,25 +177,27 @@ def fly(flight: Flight, seed: int) -> Landing:
     speed = rng.uniform(-1, 1, 3) * scenario.start_speed_spread
     yaw = float(rng.uniform(-math.pi, math.pi))
     start = (float(off[0]) + x, float(off[1]) + y, float(off[2]) + scenario.start[2])
-    begun = time.perf_counter()
-    rows, outcome = run(
-        flight, plan, rng, start, (float(speed[0]), float(speed[1]), float(speed[2])), yaw,
-        plan.end + scenario.after, scenario.lands,
-    )  # fmt: skip
-    wall = time.perf_counter() - begun
-    log = flight_log(rows, flight, seed, scenario=scenario.name, reference=flight.reference)
-    summary = summarise(log, outcome, plan, flight.vehicle, flight.limits)
-    summary |= {"lands": scenario.lands}
-    summary |= {"real_time_factor": round(len(rows) * vehicle.timing.period / wall, 1)}
-    return Landing(log, summary)
+    return start, (float(speed[0]), float(speed[1]), float(speed[2])), yaw
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """All that a flight needs before its first step."""
+
+    records: Records
+    noise: Array
+    """(steps, 16), or more columns where the world has more chance in it."""
+    steps: int
+    """At most."""
+    start: Start
 
 
 def run(
     flight: Flight,
     plan: Plan,
     rng: np.random.Generator,
-    start: tuple[float, float, float],
-    velocity: tuple[float, float, float],
+    start: Vector,
+    velocity: Vector,
     yaw: float,
     duration: float,
     lands: bool,
@@ -201,6 +209,39 @@ def run(
     ``noise`` (steps, 16) is that of the sensors, drawn if not given. Ends after ``duration`` [s],
     ``AFTER_CUT`` after the motors were cut, or at a crash.
     """
+    ready = prepare(flight, plan, rng, start, velocity, yaw, duration, lands, noise)
+    vehicle, terrain, begin = flight.vehicle, flight.scenario.terrain, ready.start
+    turn: Step = step
+    freely: Callable[..., Any] = fly_freely
+    if is_foreign(flight.controller):
+        task = Task(vehicle, plan, yaw, terrain, ready.records[1][0])
+        turn = piloted_step(make_pilot(flight.controller, task), flight.controller)
+        freely = partial(fly_freely_with, turn)
+    rows, first = np.zeros((ready.steps, ROW)), 0
+    if flight.engine == "hybrid":
+        first, p, q, v, omega = freely(
+            0, ready.steps - 1, *begin, *ready.records, ready.noise, rows, NEAR, UPRIGHT
+        )
+        begin = (p, q, v, omega)
+    engine = world_of(flight.real.real(vehicle), terrain)
+    episode = Episode(engine, ready.records, ready.noise, rows, turn, first, begin)
+    episode.advance(ready.steps)
+    # the ground's force over the last step is not known yet: that row is left out
+    return rows[: episode.k], episode.outcome
+
+
+def prepare(
+    flight: Flight,
+    plan: Plan,
+    rng: np.random.Generator,
+    start: Vector,
+    velocity: Vector,
+    yaw: float,
+    duration: float,
+    lands: bool,
+    noise: Array | None = None,
+) -> Prepared:
+    """Return what ``run`` needs before its first step; takes what it takes."""
     vehicle = flight.vehicle
     if flight.engine not in ENGINES:
         raise InputError(f"engine '{flight.engine}' is unknown; take one of {', '.join(ENGINES)}")
@@ -240,7 +281,6 @@ def run(
             "compiling the flight step, once on this machine (about half a minute) ...",
             file=sys.stderr,
         )
-    records = (world, control, network_record(flight.network), network_record(real))
     c, s, (x, y, z) = math.cos(yaw), math.sin(yaw), deviation.centre_of_mass
     at = (
         start[0] + c * x - s * y,
@@ -248,17 +288,8 @@ def run(
         start[2] + surface + vehicle.rest_height + z,
     )
     turned = (0.0, 0.0, math.sin(yaw / 2), math.cos(yaw / 2))
-    begin = (at, turned, velocity, (0.0, 0.0, 0.0))
-    engine = world_of(deviation.real(vehicle), terrain)
-    turn: Step = step
-    freely: Callable[..., Any] | None = fly_freely
-    if foreign:
-        pilot = make_pilot(flight.controller, Task(vehicle, plan, yaw, terrain, control[0]))
-        turn = piloted_step(pilot, flight.controller)
-        freely = partial(fly_freely_with, turn)
-    if flight.engine != "hybrid":
-        freely = None
-    return _loop(engine, records, noise, steps, begin, turn, freely)
+    records = (world, control, network_record(flight.network), network_record(real))
+    return Prepared(records, noise, steps, (at, turned, velocity, (0.0, 0.0, 0.0)))
 
 
 def with_chances(noise: Array, flight: Flight, rng: np.random.Generator) -> Array:
@@ -283,76 +314,6 @@ def with_chances(noise: Array, flight: Flight, rng: np.random.Generator) -> Arra
     rows[:, DROP_OUT] = draw_drop_outs(sensors, steps, period, for_drop_outs)
     rows[:, AIR:] = draw_air(wind, flight.scenario.start_height, steps, period, for_air)
     return rows
-
-
-def _loop(
-    engine: World,
-    records: Records,
-    noise: Array,
-    steps: int,
-    start: Start,
-    step: Step,
-    freely: Callable[..., Any] | None,
-) -> tuple[Array, Outcome]:
-    """Step until the flight is over; everything per step is local, for speed.
-
-    ``freely`` flies as long as nothing can be touched; None: the engine does from the first step on.
-    """
-    world, control, learned, real = records
-    log = np.zeros((steps, ROW))
-    upright = math.cos(CRASH_TILT)
-    first = 0
-    if freely:
-        first, p, q, v, omega = freely(0, steps - 1, *start, *records, noise, log, NEAR, upright)
-        start = (p, q, v, omega)
-    engine.reset(*start)
-    engine.feel_ground(False)
-    body, frame = engine.body, engine.frame
-    pose, twist, push, turn, advance = (
-        engine.pose,
-        engine.twist,
-        engine.push,
-        engine.turn,
-        engine.advance,
-    )
-    last = steps - 1
-    cut_at = contact_at = None
-    near = False
-    sides = bool(engine.terrain.surfaces)
-    crash, speed_before = "", 0.0
-    k = first
-    for k in range(first, steps):
-        p, q = pose(body)
-        v, omega = twist(body)
-        force, torque, low, phase, ground = step(
-            k, p, q, v, omega, world, control, learned, real, noise, log
-        )
-        if low < NEAR and not near:
-            near = True
-            engine.feel_ground(True)
-        push(body, -1, force, p, frame)
-        turn(body, -1, torque, frame)
-        advance()
-        up = 1 - 2 * (q[0] * q[0] + q[1] * q[1])
-        if ground > 0.0:
-            if contact_at is None:
-                contact_at = k - 1
-                if speed_before < -CRASH_SPEED:
-                    crash = f"first contact at {-speed_before:.2f} m/s"
-            if up < STANDING and engine.touches_with_body(p, q):
-                crash = crash or "contact by something else than the legs"
-        if sides and low < NEAR and engine.touches_with_body(p, q):
-            crash = crash or "contact by something else than the legs, or with a table's side"
-        if up < upright:
-            crash = crash or "tilt over 60 degrees"
-        if phase == CUT and cut_at is None:
-            cut_at = k
-            last = min(last, k + round(AFTER_CUT / engine.vehicle.timing.period))
-        if crash or k >= last:
-            break
-        speed_before = v[2]
-    # the ground's force over the last step is not known yet: that row is left out
-    return log[:k], Outcome(contact_at, cut_at, crash)
 
 
 def flight_log(rows: Array, flight: Flight, seed: int, **metadata: Any) -> FlightLog:
