@@ -65,6 +65,7 @@ def controllers_of(text: str) -> list[str]:
     names = [name.strip() for name in text.split(",")]
     if not all(names) or len(set(names)) < len(names):
         raise InputError(f"--controllers is '{text}', expected different names like pd,observer")
+    import neural_lander.sim.policy  # so that policies are controllers
     from neural_lander.controller.pilot import find_pilot, is_foreign
 
     for name in names:

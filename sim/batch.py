@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from neural_lander.controller.compiled import NUMBA, compiled
+from neural_lander.controller.compiled import NUMBA, announce, compiled
 from neural_lander.controller.errors import InputError
 from neural_lander.controller.flight_log import FlightLog
 from neural_lander.controller.landing_controller import RECORD as LAW
@@ -141,7 +141,6 @@ class Batch:
         )  # fmt: skip
         self._held["mode"] = ACTIONS[action]
         self._step = np.zeros(n, np.int64)
-        self._steps = 0
         self._ready: Prepared | None = None
         self._noise, self._log = np.zeros((n, 0, 0)), np.zeros((n, 0, 0))
         self._running = np.zeros(n, np.bool_)
@@ -149,12 +148,7 @@ class Batch:
         self._engines: list[World | None] = [None] * n
         self._observation = np.zeros((n, SIZE), np.float32)
         self._worth, self._off = np.zeros(n), np.zeros(n)
-
-    @property
-    def steps(self) -> int:
-        """Control periods that a flight has at most."""
-        duration = self.plan.end + self.flight.scenario.after
-        return int(np.ceil(duration / self.flight.vehicle.timing.period))
+        announce("steering.steered")
 
     def reset(self, which: list[int], chances: list[np.random.Generator]) -> Array:
         """Begin the flights ``which``, each with its own source of chance; return (n, SIZE)."""
@@ -217,7 +211,7 @@ class Batch:
             over.setdefault(int(i), Outcome(None, None, ""))
         ended = np.zeros(self.n, np.bool_)
         ended[list(over)] = True
-        self._look(self._running & ~ended)
+        self._look(self._running)  # those that are over, too: what their agents see last
         reward = worth_in_flight(1.0, self._step - before, total) * self._worth
         reward[~self._running] = 0.0
         for i in np.flatnonzero(self._running & ~ended & (self._off > ROOM)):

@@ -1,7 +1,6 @@
 """One flight in the world, from its start to standing still, as a log and its figures."""
 
 import math
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from neural_lander.controller.compiled import is_cold
+from neural_lander.controller.compiled import announce
 from neural_lander.controller.errors import InputError
 from neural_lander.controller.fastest import (
     FASTEST,
@@ -38,6 +37,7 @@ from neural_lander.sim.deviation import Deviation
 from neural_lander.sim.episode import UPRIGHT, Episode, Records, Start
 from neural_lander.sim.physics import NEAR, load_aerodynamics, reach, world_record
 from neural_lander.sim.piloted import Step, fly_freely_with, piloted_step
+from neural_lander.sim.policy import load_policy as load_policy  # so that policies are controllers
 from neural_lander.sim.scenario import Scenario
 from neural_lander.sim.sensors import draw_bias, draw_drop_outs, draw_noise
 from neural_lander.sim.step import AIR, CHANCES, DROP_OUT, LOGGED, ROW, fly_freely, step
@@ -210,6 +210,7 @@ def run(
     ``AFTER_CUT`` after the motors were cut, or at a crash.
     """
     ready = prepare(flight, plan, rng, start, velocity, yaw, duration, lands, noise)
+    announce()
     vehicle, terrain, begin = flight.vehicle, flight.scenario.terrain, ready.start
     turn: Step = step
     freely: Callable[..., Any] = fly_freely
@@ -276,11 +277,6 @@ def prepare(
     if noise is None:
         noise = draw_noise(vehicle, steps, rng, scenario.sensors.colour)
     noise = with_chances(noise, flight, rng)
-    if is_cold():
-        print(
-            "compiling the flight step, once on this machine (about half a minute) ...",
-            file=sys.stderr,
-        )
     c, s, (x, y, z) = math.cos(yaw), math.sin(yaw), deviation.centre_of_mass
     at = (
         start[0] + c * x - s * y,
