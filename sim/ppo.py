@@ -20,6 +20,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from neural_lander.sim.batch import Batch
 from neural_lander.sim.env import action_space, observation_space
+from neural_lander.sim.policy import Asked, save_policy
 from neural_lander.sim.quality import SHARE, qualities
 from neural_lander.sim.rollout import Flight
 
@@ -125,23 +126,25 @@ class _Watch(BaseCallback):
     """Looks at the policy now and then, keeps the best, and ends the training when time is up."""
 
     def __init__(
-        self, flights: SteeredFlights, seeds: Sequence[int], minutes: float, first: float, out: Path,
+        self, flights: SteeredFlights, seeds: Sequence[int], minutes: float, out: Path,
         tell: Callable[[str], None],
     ) -> None:  # fmt: skip
         super().__init__()
         self.flights, self.seeds, self.minutes, self.out, self.tell = (
             flights, seeds, minutes, out, tell,
         )  # fmt: skip
-        self.next, self.begun, self.curve = first, time.monotonic(), list[dict[str, Any]]()
+        batch = flights.batch
+        self.asked = Asked(batch.action, batch.flight.controller, batch.frame_skip)
+        self.next, self.begun, self.curve = 0.0, time.monotonic(), list[dict[str, Any]]()
         self.best = (-1, -1, 0.0)
 
     def _on_step(self) -> bool:
         return True
 
     def _on_rollout_start(self) -> None:
-        if self.flights.flown_s >= self.next or not self.curve:
+        if self.flights.flown_s >= self.next:
             self.look()
-            self.next = max(self.next, self.flights.flown_s) * (1.25 if self.curve else 1.0)
+            self.next = 1.4 * self.flights.flown_s
 
     def look(self) -> None:
         """Land all seeds with the policy as it is, without its chance."""
@@ -159,7 +162,7 @@ class _Watch(BaseCallback):
         rank = (seen["good"], seen["landed"], -(1.0 if error is None else error))
         if rank > self.best:
             self.best = rank
-            self.model.save(self.out)
+            save_policy(self.model, self.out, self.asked)
         self.tell(
             f"{self.flights.flown_s:9.0f} s flown: {seen['landed']} of {seen['flown']} landed, "
             f"{seen['good']} good, {seen['crashed']} crashed, z end {error}"
@@ -222,7 +225,7 @@ def train(
         seed=seed,
         device="cpu",
     )
-    watch = _Watch(flights, seeds, minutes, 64.0, out, tell)
+    watch = _Watch(flights, seeds, minutes, out, tell)
     model.learn(total, callback=[watch, _Stop(watch)])
     watch.look()
     flights.close()
