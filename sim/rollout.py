@@ -37,7 +37,8 @@ from neural_lander.sim.physics import NEAR, load_aerodynamics, reach, world_reco
 from neural_lander.sim.scenario import Scenario
 from neural_lander.sim.sensors import draw_bias, draw_drop_outs, draw_noise
 from neural_lander.sim.step import AIR, CHANCES, DROP_OUT, LOGGED, ROW, fly_freely, step
-from neural_lander.sim.summary import Outcome, summarise
+from neural_lander.sim.summary import summarise
+from neural_lander.sim.verdict import Outcome, is_still
 from neural_lander.sim.wind import draw_air
 from neural_lander.sim.world import World, world_of
 
@@ -61,6 +62,8 @@ ARRIVED = 0.5
 """Hover between a level way and the descent [s]."""
 AFTER_CUT = 0.3
 """How long a vehicle is watched after its motors were cut: seven motor lags [s]."""
+WATCHED = 3.0
+"""And how much longer at most, while it still slides or tips [s]."""
 
 
 @dataclass(frozen=True)
@@ -174,8 +177,7 @@ def fly(flight: Flight, seed: int) -> Landing:
     )  # fmt: skip
     wall = time.perf_counter() - begun
     log = flight_log(rows, flight, seed, scenario=scenario.name, reference=flight.reference)
-    summary = summarise(log, outcome, plan, flight.vehicle, flight.limits)
-    summary |= {"lands": scenario.lands}
+    summary = summarise(log, outcome, plan, flight.vehicle, flight.limits, scenario.lands)
     summary |= {"real_time_factor": round(len(rows) * vehicle.timing.period / wall, 1)}
     return Landing(log, summary)
 
@@ -195,7 +197,7 @@ def run(
 
     The start's height, like the plan's, is above standing on the surface where the plan ends.
     ``noise`` (steps, 16) is that of the sensors, drawn if not given. Ends after ``duration`` [s],
-    ``AFTER_CUT`` after the motors were cut, or at a crash.
+    ``AFTER_CUT`` after the motors were cut (``WATCHED`` later at most, if it moves on), or at a crash.
     """
     vehicle = flight.vehicle
     if flight.engine not in ENGINES:
@@ -244,7 +246,7 @@ def run(
     )
     turned = (0.0, 0.0, math.sin(yaw / 2), math.cos(yaw / 2))
     begin = (at, turned, velocity, (0.0, 0.0, 0.0))
-    engine = world_of(deviation.real(vehicle), terrain)
+    engine = world_of(deviation.real(vehicle), terrain, scenario.legs.springs(vehicle))
     return _loop(engine, records, noise, steps, begin, flight.engine == "hybrid")
 
 
@@ -295,7 +297,7 @@ def _loop(
         engine.turn,
         engine.advance,
     )
-    last = steps - 1
+    last = watched = steps - 1
     cut_at = contact_at = None
     near = False
     sides = bool(engine.terrain.surfaces)
@@ -328,7 +330,8 @@ def _loop(
         if phase == CUT and cut_at is None:
             cut_at = k
             last = min(last, k + round(AFTER_CUT / engine.vehicle.timing.period))
-        if crash or k >= last:
+            watched = min(steps - 1, last + round(WATCHED / engine.vehicle.timing.period))
+        if crash or (k >= last and (cut_at is None or k >= watched or is_still(v, omega))):
             break
         speed_before = v[2]
     # the ground's force over the last step is not known yet: that row is left out

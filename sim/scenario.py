@@ -1,7 +1,7 @@
 """What is to be flown: where it starts, how long it hovers, where it ends. One TOML file each.
 
 Tables say how the world is other than believed: ``[vehicle]`` (``sim/deviation.py``), ``[wind]``
-(``sim/wind.py``), ``[sensors]`` (``sim/sensors.py``). Controllers and certificates see none of it.
+(``sim/wind.py``), ``[legs]`` (``sim/legs.py``), ``[sensors]`` (``sim/sensors.py``). Controllers and certificates see none of it.
 """
 
 import tomllib
@@ -13,6 +13,7 @@ from typing import Any
 from neural_lander.controller.errors import InputError
 from neural_lander.controller.terrain import FLAT, Terrain, read_surfaces
 from neural_lander.sim.deviation import Deviation
+from neural_lander.sim.legs import Footing
 from neural_lander.sim.sensors import Sensors
 from neural_lander.sim.table import read_table
 from neural_lander.sim.wind import Wind
@@ -54,6 +55,8 @@ class Scenario:
     """How the vehicle is other than its file says."""
     wind: Wind = field(default_factory=Wind)
     """How the air moves."""
+    legs: Footing = field(default_factory=Footing)
+    """How the legs meet the ground."""
     sensors: Sensors = field(default_factory=Sensors)
     """How the estimate is worse than its noise alone; its latency may be known to the controller."""
 
@@ -106,9 +109,10 @@ LIMITS = {
 }
 
 
-TABLES: dict[str, type[Deviation] | type[Wind] | type[Sensors]] = {
+TABLES: dict[str, type[Deviation] | type[Wind] | type[Footing] | type[Sensors]] = {
     "vehicle": Deviation,
     "wind": Wind,
+    "legs": Footing,
     "sensors": Sensors,
 }
 """What each table of a scenario file is read into."""
