@@ -72,6 +72,11 @@ def flight_of(options: FlightOptions, controller: str) -> Flight:
             f"scenario '{flight.scenario.name}' has estimates {age} s "
             "old (sensors.position_latency), which no certificate is about; fly with --uncertified"
         )
+    if flight.scenario.sensors.height == "range":
+        raise Refused(
+            f"scenario '{flight.scenario.name}' takes its height from a range finder (sensors.height), "
+            "whose noise and edges no certificate is about; fly with --uncertified"
+        )
     certificate = require_certificate(
         options.model, network, vehicle, controller, options.certificate, options.vehicle,
         flight.plan,

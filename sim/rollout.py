@@ -29,14 +29,15 @@ from neural_lander.controller.network import Network, network_record
 from neural_lander.controller.own_force import NETWORK
 from neural_lander.controller.rotation import Quaternion, Vector
 from neural_lander.controller.setpoint import Plan, plan_descent
+from neural_lander.controller.terrain import FLAT
 from neural_lander.controller.touchdown import CUT
 from neural_lander.controller.transfer import TransferLimits, joined, plan_transfer
 from neural_lander.controller.vehicle import Vehicle
 from neural_lander.sim.deviation import Deviation
 from neural_lander.sim.physics import NEAR, load_aerodynamics, reach, world_record
 from neural_lander.sim.scenario import Scenario
-from neural_lander.sim.sensors import draw_bias, draw_drop_outs, draw_noise
-from neural_lander.sim.step import AIR, CHANCES, DROP_OUT, LOGGED, ROW, fly_freely, step
+from neural_lander.sim.sensors import draw_bias, draw_drop_outs, draw_noise, draw_range_noise
+from neural_lander.sim.step import AIR, CHANCES, DROP_OUT, LOGGED, RANGE, ROW, fly_freely, step
 from neural_lander.sim.summary import summarise
 from neural_lander.sim.verdict import Outcome, is_still
 from neural_lander.sim.wind import draw_air
@@ -213,7 +214,7 @@ def run(
         surface,
         lands,
         age=flight.scenario.sensors.late_steps(vehicle) * vehicle.timing.period,
-        chart=terrain,
+        chart=FLAT if flight.scenario.sensors.height == "range" else terrain,
     )
     if control[0]["residual"] == NETWORK and flight.network is None:
         raise InputError(f"controller '{flight.controller}' needs a model; give --model MODEL")
@@ -227,6 +228,7 @@ def run(
         wind=scenario.wind,
         sensors=scenario.sensors,
         ground=terrain,
+        air=scenario.aerodynamics,
     )
     steps = math.ceil(duration / vehicle.timing.period)
     if noise is None:
@@ -261,16 +263,21 @@ def with_chances(noise: Array, flight: Flight, rng: np.random.Generator) -> Arra
         flight.vehicle.timing.period,
     )
     if not (
-        wind.turbulence or wind.near_ground or sensors.position_bias_walk or sensors.drop_out_share
+        wind.turbulence
+        or wind.near_ground
+        or sensors.position_bias_walk
+        or sensors.drop_out_share
+        or sensors.has_range_finder
     ):
         return noise
-    for_air, for_bias, for_drop_outs = rng.spawn(3)
+    for_air, for_bias, for_drop_outs, for_range = rng.spawn(4)
     steps = len(noise)
     rows = np.zeros((steps, CHANCES))
     rows[:, :DROP_OUT] = noise
     rows[:, :3] += draw_bias(sensors, steps, period, for_bias)
     rows[:, DROP_OUT] = draw_drop_outs(sensors, steps, period, for_drop_outs)
-    rows[:, AIR:] = draw_air(wind, flight.scenario.start_height, steps, period, for_air)
+    rows[:, AIR:RANGE] = draw_air(wind, flight.scenario.start_height, steps, period, for_air)
+    rows[:, RANGE] = draw_range_noise(sensors, flight.vehicle, steps, for_range)
     return rows
 
 
@@ -346,6 +353,8 @@ def flight_log(rows: Array, flight: Flight, seed: int, **metadata: Any) -> Fligh
         n = len(QUANTITIES[name].components)
         columns[name] = rows[:, i] if n == 0 else rows[:, i : i + n]
         i += max(n, 1)
+    if not flight.scenario.sensors.has_range_finder:
+        del columns["range"]
     return FlightLog(
         columns,
         {

@@ -55,7 +55,7 @@ def test_twice_the_weight_sags_twice_as_far():
 
 
 def test_under_an_impact_the_legs_give_and_the_force_is_lower():
-    """x = v / w at most for an undamped spring under a body that falls on it at v; rigid legs give nothing.
+    """x = v / w at most for an undamped spring that a body falls on at v; rigid legs give nothing.
 
     Damping makes it less; gravity adds the sag and its overshoot, never more than twice."""
     v, sag = 0.3, 0.002
