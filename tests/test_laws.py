@@ -160,7 +160,7 @@ def test_order_near_the_ground_is_the_first_too():
 
 
 def test_sideways_it_comes_to_a_terminal_speed_across_its_rotors_and_never_along_their_axis():
-    """Tilted by a at thrust m g cos a: v = tan a / drag (1 - exp(-drag g cos a t)) in the rotors' plane."""
+    """Tilted by a, thrust m g cos a: v = tan a / drag (1 - exp(-drag g cos a t)) in the rotors' plane."""
     drag, a, h = 0.2, 0.2, 0.002
     vehicle = replace(AERO, rotors=replace(AERO.rotors, drag=drag))
     w = record(vehicle, ROTOR)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 
 from neural_lander.controller.errors import InputError
 from neural_lander.controller.vehicle import GRAVITY, load_vehicle
@@ -117,6 +117,13 @@ def test_the_file_without_a_table_flies_the_rigid_legs_it_always_had():
     soft = fly(Flight(AERO, "observer", replace(FLAT, legs=Footing(sag=0.001))), 3).log
     assert_array_equal(plain["truth_position"], said["truth_position"])
     assert len(soft) != len(plain) or (soft["truth_position"] != plain["truth_position"]).any()
+
+
+def test_soft_landings_of_both_engines_are_equal_to_a_nanometre():
+    """The deepest legs: the engine has taken over before they can touch."""
+    flight = Flight(AERO, "observer", replace(FLAT, legs=Footing(sag=0.005, damping=0.3)))
+    ours, fast = (fly(replace(flight, engine=e), 4).log for e in ("pybullet", "hybrid"))
+    assert_allclose(ours["truth_position"], fast["truth_position"], atol=1e-9)
 
 
 def test_a_world_is_kept_for_the_same_legs_alone():

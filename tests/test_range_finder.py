@@ -149,7 +149,7 @@ def test_by_range_a_pass_over_an_edge_shows_a_step_where_the_beam_passes_it():
     assert_allclose(log["height"][top], over[top] - 0.5, atol=0.01)
     assert_allclose(log["height"][floor], over[floor], atol=0.01)
     between = ~(top | floor)
-    assert (0.0 < under[between, 2]).all()
+    assert (under[between, 2] > 0.0).all()
     assert (under[between, 2] < 0.5).all()
     assert top[0]
     assert floor[-1]
