@@ -28,6 +28,7 @@ import numpy as np
 
 from neural_lander.controller.allocation import Thrusts
 from neural_lander.controller.compiled import compiled
+from neural_lander.controller.errors import InputError
 from neural_lander.controller.rotation import Vector, rotate
 from neural_lander.controller.terrain import height_of
 from neural_lander.controller.vehicle import AIR_DENSITY
@@ -53,6 +54,18 @@ class Aerodynamics:
 
     def __post_init__(self) -> None:
         check(self)
+
+    def require_none(self) -> None:
+        """Refuse terms left out or added, for a flight whose aerodynamics are not ``rotor``.
+
+        Raises:
+            InputError: saying so.
+        """
+        if self != Aerodynamics():
+            raise InputError(
+                "aerodynamics: the table is about the terms of --aero rotor, and the flight has other "
+                "aerodynamics; take --aero rotor, or leave the table out"
+            )
 
 
 RECORD_FIELDS = [

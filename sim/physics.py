@@ -149,11 +149,8 @@ def world_record(
         InputError: terms are left out or added whose aerodynamics are not ``rotor``, or a deviation that
             cannot be.
     """
-    if air is not None and air != Aerodynamics() and aerodynamics != ROTOR:
-        raise InputError(
-            "the scenario's table [aerodynamics] is about the terms of --aero rotor, and the flight has "
-            "other aerodynamics; take --aero rotor, or leave the table out"
-        )
+    if air is not None and aerodynamics != ROTOR:
+        air.require_none()
     record = blank_record(RECORD)
     deviation, wind, sensors = deviation or Deviation(), wind or Wind(), sensors or Sensors()
     vehicle = deviation.real(believed)

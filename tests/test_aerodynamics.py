@@ -203,7 +203,7 @@ def test_terms_of_the_air_that_moves_add_up():
 @pytest.mark.parametrize("kind", [NO_AERODYNAMICS, NETWORK])
 def test_terms_of_other_aerodynamics_are_refused(kind):
     with pytest.raises(
-        InputError, match=r"\[aerodynamics\] is about the terms of --aero rotor, .* take"
+        InputError, match=r"aerodynamics: the table is about the terms of --aero rotor, .* take"
     ):
         world_record(AERO, kind, air=Aerodynamics(fountain=False))
     world_record(AERO, kind, air=Aerodynamics())
