@@ -9,11 +9,15 @@ from pathlib import Path
 
 from neural_lander.controller.certificate import require_certificate
 from neural_lander.controller.errors import InputError, Refused
+from neural_lander.controller.landing_controller import is_learned
+from neural_lander.controller.model_parts import bundle_of, fitted_radius, needs_model
 from neural_lander.controller.monitor import Limits
 from neural_lander.controller.network import load_network
 from neural_lander.controller.vehicle import load_vehicle
 from neural_lander.sim.rollout import Flight
 from neural_lander.sim.scenario import load_scenario
+
+__all__ = ["FlightOptions", "flight_of", "is_learned"]
 
 
 @dataclass(frozen=True)
@@ -29,11 +33,6 @@ class FlightOptions:
     uncertified: bool = False
     engine: str = "pybullet"
     touchdown_speed: float = 0.15
-
-
-def is_learned(controller: str) -> bool:
-    """Whether a controller flies a learned force, so that it needs a model and a certificate."""
-    return controller.removesuffix("+observer") == "learned"
 
 
 def flight_of(options: FlightOptions, controller: str) -> Flight:
@@ -53,11 +52,14 @@ def flight_of(options: FlightOptions, controller: str) -> Flight:
         engine=options.engine,
         touchdown_speed=options.touchdown_speed,
     )
-    if not is_learned(controller):
+    if not needs_model(controller):
         return flight
     if options.model is None:
         raise InputError(f"controller '{controller}' needs a model; give --model MODEL")
-    network = load_network(options.model, vehicle)
+    if not is_learned(controller):
+        return replace(flight, fitted_radius=fitted_radius(options.model))
+    model = bundle_of(options.model, controller)
+    network = load_network(model, vehicle)
     flight = replace(flight, network=network)
     if options.uncertified:
         return replace(flight, certified=False)
@@ -73,7 +75,7 @@ def flight_of(options: FlightOptions, controller: str) -> Flight:
             "old (sensors.position_latency), which no certificate is about; fly with --uncertified"
         )
     certificate = require_certificate(
-        options.model, network, vehicle, controller, options.certificate, options.vehicle,
+        model, network, vehicle, controller, options.certificate, options.vehicle,
         flight.plan,
     )  # fmt: skip
     tube = certificate.tube

@@ -33,6 +33,7 @@ from neural_lander.controller.terrain import (
     share_of_all,
 )
 from neural_lander.controller.vehicle import GRAVITY, MAX_LATENCY_STEPS, Vehicle
+from neural_lander.sim import accelerometer
 from neural_lander.sim.deviation import Deviation
 from neural_lander.sim.ground_effect import ground_effect_gain, mixed_gain
 from neural_lander.sim.sensors import Sensors
@@ -100,6 +101,7 @@ RECORD = np.dtype(
         ("estimating", np.int64),
         ("past", np.float64, (MAX_LATENCY_STEPS + 1, 6)),
         ("last_seen", np.float64, (6,)),
+        *accelerometer.RECORD_FIELDS,
     ],
     align=True,
 )

@@ -32,11 +32,12 @@ from neural_lander.controller.setpoint import Plan, plan_descent
 from neural_lander.controller.touchdown import CUT
 from neural_lander.controller.transfer import TransferLimits, joined, plan_transfer
 from neural_lander.controller.vehicle import Vehicle
+from neural_lander.sim.accelerometer import draw_feeling
 from neural_lander.sim.deviation import Deviation
 from neural_lander.sim.physics import NEAR, load_aerodynamics, reach, world_record
 from neural_lander.sim.scenario import Scenario
 from neural_lander.sim.sensors import draw_bias, draw_drop_outs, draw_noise
-from neural_lander.sim.step import AIR, CHANCES, DROP_OUT, LOGGED, ROW, fly_freely, step
+from neural_lander.sim.step import AIR, CHANCES, DROP_OUT, FELT, LOGGED, ROW, fly_freely, step
 from neural_lander.sim.summary import Outcome, summarise
 from neural_lander.sim.wind import draw_air
 from neural_lander.sim.world import World, world_of
@@ -84,6 +85,8 @@ class Flight:
     """``pybullet`` for everything, or ``hybrid``: compiled free flight, PyBullet near the ground."""
     certified: bool | None = None
     """Whether a certificate fits; None where the controller learned nothing."""
+    fitted_radius: float | None = None
+    """Radius for ``textbook-fitted``, from the flights that a model learned from [m]."""
     limits: Limits | None = None
     """What the certificate lets the vehicle see of itself; None: no monitor."""
     deviation: Deviation = field(default_factory=Deviation)
@@ -212,6 +215,7 @@ def run(
         lands,
         age=flight.scenario.sensors.late_steps(vehicle) * vehicle.timing.period,
         chart=terrain,
+        fitted_radius=flight.fitted_radius,
     )
     if control[0]["residual"] == NETWORK and flight.network is None:
         raise InputError(f"controller '{flight.controller}' needs a model; give --model MODEL")
@@ -230,6 +234,7 @@ def run(
     if noise is None:
         noise = draw_noise(vehicle, steps, rng, scenario.sensors.colour)
     noise = with_chances(noise, flight, rng)
+    world[0]["accelerometer"] = scenario.sensors.accelerometer
     if is_cold():
         print(
             "compiling the flight step, once on this machine (about half a minute) ...",
@@ -251,24 +256,28 @@ def run(
 def with_chances(noise: Array, flight: Flight, rng: np.random.Generator) -> Array:
     """Return the noise with what else the scenario leaves to chance, in the columns of ``step``.
 
-    Air and sensors draw from streams of their own, so that neither changes the other, nor the noise.
+    Air, sensors and accelerometer draw from streams of their own, so that none changes another, nor the
+    noise.
     """
     wind, sensors, period = (
         flight.scenario.wind,
         flight.scenario.sensors,
         flight.vehicle.timing.period,
     )
+    steps = len(noise)
+    if sensors.accelerometer:
+        noise = np.hstack([noise, np.zeros((steps, CHANCES - DROP_OUT))])
+        noise[:, FELT:] = draw_feeling(flight.vehicle, sensors, steps, rng)
     if not (
         wind.turbulence or wind.near_ground or sensors.position_bias_walk or sensors.drop_out_share
     ):
         return noise
     for_air, for_bias, for_drop_outs = rng.spawn(3)
-    steps = len(noise)
     rows = np.zeros((steps, CHANCES))
-    rows[:, :DROP_OUT] = noise
+    rows[:, : noise.shape[1]] = noise
     rows[:, :3] += draw_bias(sensors, steps, period, for_bias)
     rows[:, DROP_OUT] = draw_drop_outs(sensors, steps, period, for_drop_outs)
-    rows[:, AIR:] = draw_air(wind, flight.scenario.start_height, steps, period, for_air)
+    rows[:, AIR:FELT] = draw_air(wind, flight.scenario.start_height, steps, period, for_air)
     return rows
 
 
@@ -343,6 +352,8 @@ def flight_log(rows: Array, flight: Flight, seed: int, **metadata: Any) -> Fligh
         n = len(QUANTITIES[name].components)
         columns[name] = rows[:, i] if n == 0 else rows[:, i : i + n]
         i += max(n, 1)
+    if not flight.scenario.sensors.accelerometer:
+        del columns["specific_force"]
     return FlightLog(
         columns,
         {
