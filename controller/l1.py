@@ -69,9 +69,7 @@ def adaptive_force(
 
 
 @compiled
-def _axis(
-    c: Any, i: int, v: float, mass: float, known: float, limit: float, frozen: bool
-) -> float:
+def _axis(c: Any, i: int, v: float, mass: float, known: float, limit: float, frozen: bool) -> float:
     error = c.l1_velocity[i] - v
     left = math.exp(-POLE * c.period)
     sigma = -mass * POLE * left * error / (1.0 - left)

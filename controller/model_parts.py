@@ -1,7 +1,8 @@
 """What a model's folder holds beside the network that ships, for the baselines to be compared with it.
 
-    MODEL/model.json      textbook.radius_m, of least squares on the flights the network learned from
-    MODEL/unbounded/      a bundle: the same network from the same flights, with any slope
+MODEL/model.json      textbook.radius_m, of least squares on the flights the network learned from
+MODEL/unbounded/      a bundle: the same network from the same flights, with any slope; its
+                      weights' SHA-256 stands in MODEL/model.json as unbounded.weights_sha256
 """
 
 import math
@@ -24,15 +25,17 @@ def bundle_of(model: Path, controller: str) -> Path:
     """Return the bundle whose network a controller flies, of a model's folder.
 
     Raises:
-        InputError: ``learned-unbounded``, and there is no network without bound.
+        InputError: ``learned-unbounded``, and no network without bound was trained with the model.
     """
-    if controller.removesuffix("+observer") != "learned-unbounded":
+    if controller != "learned-unbounded":
         return model
-    if (model / UNBOUNDED / "model.json").is_file():
-        return model / UNBOUNDED
-    file = model / "model.json" if model.is_dir() else model.with_suffix(".json")
-    if (read_json(file).get("spectral_bound") or {"asked": 0}).get("asked") is None:
+    info = read_json(model / "model.json" if model.is_dir() else model.with_suffix(".json"))
+    if (info.get("spectral_bound") or {"asked": 0}).get("asked") is None:
         return model
+    inner, known = model / UNBOUNDED, (info.get("unbounded") or {}).get("weights_sha256")
+    there = inner / "model.json"
+    if known and there.is_file() and read_json(there).get("weights_sha256") == known:
+        return inner
     raise InputError(
         f"{model}: holds no network without bound for controller '{controller}'; train again with "
         "this version, or give a model of `neural-lander train --lipschitz 0`"

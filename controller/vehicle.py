@@ -267,7 +267,9 @@ class Vehicle:
                 "gain; `scripts/tune_baselines.py --out FILE.toml` finds one, `neural-lander vehicle "
                 "new` shows the table"
             )
-        if controller == "indi":  # a second-order filter lags like a first-order one of w / (2 zeta)
+        if (
+            controller == "indi"
+        ):  # a second-order filter lags like a first-order one of w / (2 zeta)
             return self.baselines.indi / math.sqrt(2)
         return self.baselines.l1
 

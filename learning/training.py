@@ -1,9 +1,11 @@
 """Learns the residual force from flights, and writes a model bundle.
 
-The model is learned from all flights. How far it can be trusted is asked of others, learned the same
-way from all but some flights, kept apart in turns until each flight was unseen once; what anybody
-could write down is scored on the same flights. Nothing is selected by the flights kept apart: the
-one figure that is read off all flights is the low pass's corner, from a coarse grid.
+The model is learned from all flights; so are, for comparison in flight, a network without bound in a
+bundle of its own beside it, and the textbook's radius. How far the model can be trusted is asked of
+others, learned the same way from all but some flights, kept apart in turns until each flight was
+unseen once; what anybody could write down is scored on the same flights. Nothing is selected by the
+flights kept apart: the one figure that is read off all flights is the low pass's corner, from a
+coarse grid.
 
 It stops early when the loss finds no new low, says when it never left a plateau, and stops with a
 message when the loss diverges. An interrupted
@@ -17,10 +19,16 @@ from typing import Any
 
 import numpy as np
 
+from neural_lander.controller.model_parts import UNBOUNDED
 from neural_lander.controller.residual import ResidualModel
 from neural_lander.controller.vehicle import Vehicle
 from neural_lander.learning.bandwidth import LOST, chosen_cutoff, force_lost
-from neural_lander.learning.baselines import NAMES, fit_baselines, parameters
+from neural_lander.learning.baselines import (
+    NAMES,
+    fit_baselines,
+    fit_ground_effect_law,
+    parameters,
+)
 from neural_lander.learning.bundle import write_bundle
 from neural_lander.learning.checkpoint import Checkpoint
 from neural_lander.learning.dataset import (
@@ -29,6 +37,7 @@ from neural_lander.learning.dataset import (
     held_out_splits,
     label_flights,
     measured_digest,
+    samples,
 )
 from neural_lander.learning.evaluation import scores, summary
 from neural_lander.learning.fitting import Progress, Task, fit_networks, thinning
@@ -68,6 +77,7 @@ def train(
     bounds = [settings.lipschitz] + [None] * (settings.baselines and settings.lipschitz is not None)
     tasks = [Task(tuple(flights), settings.lipschitz, settings.seed)]
     tasks += [Task(s.train, bound, settings.seed) for bound in bounds for s in splits]
+    tasks += [Task(tuple(flights), None, settings.seed)] * (len(bounds) - 1)
 
     def told(share: float, phrase: str) -> None:
         tell(0.1 + 0.8 * share, phrase)
@@ -81,9 +91,11 @@ def train(
     if settings.baselines:
         tell(0.9, "scoring what anybody could write down")
         compared = baseline_scores(splits, vehicle, settings, every)
-        free = others[len(splits) :] or others
-        compared[FREE] = _in_short(held_out_scores(splits, [f.network for f in free], vehicle))
-    about = {
+        free = others[len(splits) : 2 * len(splits)] or others
+        free_scores = held_out_scores(splits, [f.network for f in free], vehicle)
+        compared[FREE] = _in_short(free_scores)
+    law = fit_ground_effect_law(samples(flights, every), vehicle)
+    about: dict[str, Any] = {
         "training_logs": digests,
         "split": _split_in_words(splits, len(flights)),
         "cutoff": cutoff,
@@ -94,10 +106,19 @@ def train(
         "training": model.how_it_went(),
         "scores": summary(own),
         "baselines": compared,
+        "textbook": {"radius_m": law.radius, "fitted": "least squares on all flights"},
         **_error_estimate(summary(own)),
         "paper_rho": paper_rho(flights, vehicle),
         "settings": asdict(settings),
     }
+    if len(bounds) > 1:
+        other = {
+            key: about[key] for key in ("training_logs", "split", "cutoff", "textbook", "settings")
+        }
+        other |= {"training": others[-1].how_it_went(), "scores": summary(free_scores)}
+        other |= _error_estimate(other["scores"])
+        inner = write_bundle(out / UNBOUNDED, others[-1].network, vehicle, None, other)
+        about["unbounded"] = {"weights_sha256": inner["weights_sha256"]}
     written = write_bundle(out, model.network, vehicle, settings.lipschitz, about)
     checkpoint.remove()
     tell(1.0, f"wrote {out}")

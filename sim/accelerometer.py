@@ -35,9 +35,7 @@ def stream(rng: np.random.Generator) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence(seed.entropy, spawn_key=key))
 
 
-def draw_feeling(
-    vehicle: Vehicle, sensors: Sensors, steps: int, rng: np.random.Generator
-) -> Array:
+def draw_feeling(vehicle: Vehicle, sensors: Sensors, steps: int, rng: np.random.Generator) -> Array:
     """Return what is added to the true specific force (steps, 3) [m/s^2]: bias and noise."""
     own = stream(rng)
     bias = own.uniform(-1, 1, 3) * sensors.accelerometer_bias

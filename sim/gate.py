@@ -17,7 +17,7 @@ from neural_lander.controller.vehicle import load_vehicle
 from neural_lander.sim.rollout import Flight
 from neural_lander.sim.scenario import load_scenario
 
-__all__ = ["FlightOptions", "flight_of", "is_learned"]
+__all__ = ["FlightOptions", "flight_of", "is_learned", "with_model"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,23 @@ class FlightOptions:
     uncertified: bool = False
     engine: str = "pybullet"
     touchdown_speed: float = 0.15
+
+
+def with_model(flight: Flight, model: Path | None) -> Flight:
+    """Return a flight with what its controller takes from a model's folder; without asking for a
+    certificate.
+
+    Raises:
+        InputError: it takes something, and the folder is not given or does not hold it.
+    """
+    if not needs_model(flight.controller):
+        return flight
+    if model is None:
+        raise InputError(f"controller '{flight.controller}' needs a model; give --model MODEL")
+    if not is_learned(flight.controller):
+        return replace(flight, fitted_radius=fitted_radius(model))
+    bundle = bundle_of(model, flight.controller)
+    return replace(flight, network=load_network(bundle, flight.vehicle))
 
 
 def flight_of(options: FlightOptions, controller: str) -> Flight:
@@ -52,15 +69,9 @@ def flight_of(options: FlightOptions, controller: str) -> Flight:
         engine=options.engine,
         touchdown_speed=options.touchdown_speed,
     )
-    if not needs_model(controller):
+    flight = with_model(flight, options.model)
+    if flight.network is None or options.model is None:
         return flight
-    if options.model is None:
-        raise InputError(f"controller '{controller}' needs a model; give --model MODEL")
-    if not is_learned(controller):
-        return replace(flight, fitted_radius=fitted_radius(options.model))
-    model = bundle_of(options.model, controller)
-    network = load_network(model, vehicle)
-    flight = replace(flight, network=network)
     if options.uncertified:
         return replace(flight, certified=False)
     if flight.scenario.has_edges:
@@ -75,7 +86,8 @@ def flight_of(options: FlightOptions, controller: str) -> Flight:
             "old (sensors.position_latency), which no certificate is about; fly with --uncertified"
         )
     certificate = require_certificate(
-        model, network, vehicle, controller, options.certificate, options.vehicle,
+        bundle_of(options.model, controller), flight.network, vehicle, controller,
+        options.certificate, options.vehicle,
         flight.plan,
     )  # fmt: skip
     tube = certificate.tube

@@ -54,8 +54,9 @@ def take(control: Any, q: Quaternion, f: Thrusts) -> Thrusts:
 def state_of(measured: Measurement) -> State:
     """Return a measurement as what a pilot sees."""
     p, q, v, rate, f, _, felt = measured
-    what = (np.array(a) for a in (p, v, q, rate, f))
-    return State(*what, None if math.isnan(felt[0]) else np.array(felt))
+    position, velocity, attitude, turning, thrust = (np.array(a) for a in (p, v, q, rate, f))
+    specific = None if math.isnan(felt[0]) else np.array(felt)
+    return State(position, velocity, attitude, turning, thrust, specific)
 
 
 def piloted_step(pilot: Pilot, controller: str) -> Step:

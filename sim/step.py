@@ -228,8 +228,8 @@ def step(
     force of the ground over the step before [N], which belongs to the row before.
 
     ``k`` counts steps; pose and twist are the true ones; ``world, control, learned, real`` are
-    records; ``noise`` (steps, 16, or ``CHANCES`` where the world has more chance in it than noise, as it has with an accelerometer) and
-    ``log`` (steps, ROW) belong to the flight.
+    records; ``noise`` (steps, 16, or ``CHANCES`` where the world has more chance in it than noise, as
+    it has with an accelerometer) and ``log`` (steps, ROW) belong to the flight.
     """
     w, c, net, truth = world[0], control[0], learned[0], real[0]
     t, q, origin, speed, measured = sense(k, p, q, v, omega, world, noise)
