@@ -40,7 +40,7 @@ from neural_lander.learning.dataset import (
     samples,
 )
 from neural_lander.learning.evaluation import scores, summary
-from neural_lander.learning.fitting import Progress, Task, fit_networks, thinning
+from neural_lander.learning.fitting import Fitted, Progress, Task, fit_networks, thinning
 from neural_lander.learning.settings import TrainingSettings
 
 __all__ = ["TrainingSettings", "train"]
@@ -77,21 +77,28 @@ def train(
     bounds = [settings.lipschitz] + [None] * (settings.baselines and settings.lipschitz is not None)
     tasks = [Task(tuple(flights), settings.lipschitz, settings.seed)]
     tasks += [Task(s.train, bound, settings.seed) for bound in bounds for s in splits]
-    tasks += [Task(tuple(flights), None, settings.seed)] * (len(bounds) - 1)
 
     def told(share: float, phrase: str) -> None:
-        tell(0.1 + 0.8 * share, phrase)
+        tell(0.1 + 0.7 * share, phrase)
+
+    def told_last(share: float, phrase: str) -> None:
+        tell(0.8 + 0.1 * share, phrase)
 
     digests = {p.name: measured_digest(f.log) for p, f in zip(paths, flights, strict=True)}
     what = {"flights": digests, "vehicle": vehicle.digest, "settings": asdict(settings)}
     checkpoint = Checkpoint(out, what)
     model, *others = fit_networks(tasks, vehicle, settings, every, told, checkpoint)
+    inner: Fitted | None = None
+    if len(bounds) > 1:
+        whole = [Task(tuple(flights), None, settings.seed)]
+        at = len(tasks)
+        (inner,) = fit_networks(whole, vehicle, settings, every, told_last, checkpoint, at)
     own = held_out_scores(splits, [f.network for f in others[: len(splits)]], vehicle)
     compared: dict[str, Any] = {}
     if settings.baselines:
         tell(0.9, "scoring what anybody could write down")
         compared = baseline_scores(splits, vehicle, settings, every)
-        free = others[len(splits) : 2 * len(splits)] or others
+        free = others[len(splits) :] or others
         free_scores = held_out_scores(splits, [f.network for f in free], vehicle)
         compared[FREE] = _in_short(free_scores)
     law = fit_ground_effect_law(samples(flights, every), vehicle)
@@ -111,14 +118,14 @@ def train(
         "paper_rho": paper_rho(flights, vehicle),
         "settings": asdict(settings),
     }
-    if len(bounds) > 1:
+    if inner is not None:
         other = {
             key: about[key] for key in ("training_logs", "split", "cutoff", "textbook", "settings")
         }
-        other |= {"training": others[-1].how_it_went(), "scores": summary(free_scores)}
+        other |= {"training": inner.how_it_went(), "scores": summary(free_scores)}
         other |= _error_estimate(other["scores"])
-        inner = write_bundle(out / UNBOUNDED, others[-1].network, vehicle, None, other)
-        about["unbounded"] = {"weights_sha256": inner["weights_sha256"]}
+        beside = write_bundle(out / UNBOUNDED, inner.network, vehicle, None, other)
+        about["unbounded"] = {"weights_sha256": beside["weights_sha256"]}
     written = write_bundle(out, model.network, vehicle, settings.lipschitz, about)
     checkpoint.remove()
     tell(1.0, f"wrote {out}")

@@ -70,7 +70,8 @@ def flight_of(options: FlightOptions, controller: str) -> Flight:
         touchdown_speed=options.touchdown_speed,
     )
     flight = with_model(flight, options.model)
-    if flight.network is None or options.model is None:
+    model = options.model
+    if model is None or not is_learned(controller):
         return flight
     if options.uncertified:
         return replace(flight, certified=False)
@@ -85,10 +86,11 @@ def flight_of(options: FlightOptions, controller: str) -> Flight:
             f"scenario '{flight.scenario.name}' has estimates {age} s "
             "old (sensors.position_latency), which no certificate is about; fly with --uncertified"
         )
+    network = flight.network
+    assert network is not None
     certificate = require_certificate(
-        bundle_of(options.model, controller), flight.network, vehicle, controller,
-        options.certificate, options.vehicle,
-        flight.plan,
+        bundle_of(model, controller), network, vehicle, controller, options.certificate,
+        options.vehicle, flight.plan,
     )  # fmt: skip
     tube = certificate.tube
     limits = Limits.of(tube) if tube is not None and "watch" in tube else None
