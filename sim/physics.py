@@ -33,8 +33,8 @@ from neural_lander.controller.terrain import (
     share_of_all,
 )
 from neural_lander.controller.vehicle import GRAVITY, MAX_LATENCY_STEPS, Vehicle
+from neural_lander.sim import accelerometer, range_finder
 from neural_lander.sim import aerodynamics as air_terms
-from neural_lander.sim import range_finder
 from neural_lander.sim.aerodynamics import Aerodynamics, crossflow_force, store_aerodynamics
 from neural_lander.sim.deviation import Deviation
 from neural_lander.sim.ground_effect import ground_effect_gain, mixed_gain
@@ -105,6 +105,7 @@ RECORD = np.dtype(
         ("past", np.float64, (MAX_LATENCY_STEPS + 1, 6)),
         ("last_seen", np.float64, (6,)),
         *range_finder.RECORD_FIELDS,
+        *accelerometer.RECORD_FIELDS,
     ],
     align=True,
 )

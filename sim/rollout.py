@@ -36,12 +36,23 @@ from neural_lander.controller.terrain import FLAT
 from neural_lander.controller.touchdown import CUT
 from neural_lander.controller.transfer import TransferLimits, joined, plan_transfer
 from neural_lander.controller.vehicle import Vehicle
+from neural_lander.sim.accelerometer import draw_feeling
 from neural_lander.sim.deviation import Deviation
 from neural_lander.sim.physics import NEAR, load_aerodynamics, reach, world_record
 from neural_lander.sim.piloted import Step, fly_freely_with, piloted_step
 from neural_lander.sim.scenario import Scenario
 from neural_lander.sim.sensors import draw_bias, draw_drop_outs, draw_noise, draw_range_noise
-from neural_lander.sim.step import AIR, CHANCES, DROP_OUT, LOGGED, RANGE, ROW, fly_freely, step
+from neural_lander.sim.step import (
+    AIR,
+    CHANCES,
+    DROP_OUT,
+    FELT,
+    LOGGED,
+    RANGE,
+    ROW,
+    fly_freely,
+    step,
+)
 from neural_lander.sim.summary import summarise
 from neural_lander.sim.verdict import Outcome, is_still
 from neural_lander.sim.wind import draw_air
@@ -92,6 +103,8 @@ class Flight:
     """``pybullet`` for everything, or ``hybrid``: compiled free flight, PyBullet near the ground."""
     certified: bool | None = None
     """Whether a certificate fits; None where the controller learned nothing."""
+    fitted_radius: float | None = None
+    """Radius for ``textbook-fitted``, from the flights that a model learned from [m]."""
     limits: Limits | None = None
     """What the certificate lets the vehicle see of itself; None: no monitor."""
     deviation: Deviation = field(default_factory=Deviation)
@@ -221,6 +234,7 @@ def run(
         lands,
         age=flight.scenario.sensors.late_steps(vehicle) * vehicle.timing.period,
         chart=chart,
+        fitted_radius=flight.fitted_radius,
     )
     if control[0]["residual"] == NETWORK and flight.network is None:
         raise InputError(f"controller '{flight.controller}' needs a model; give --model MODEL")
@@ -240,6 +254,7 @@ def run(
     if noise is None:
         noise = draw_noise(vehicle, steps, rng, scenario.sensors.colour)
     noise = with_chances(noise, flight, rng)
+    world[0]["accelerometer"] = scenario.sensors.accelerometer
     if is_cold():
         print(
             "compiling the flight step, once on this machine (about half a minute) ...",
@@ -269,13 +284,18 @@ def run(
 def with_chances(noise: Array, flight: Flight, rng: np.random.Generator) -> Array:
     """Return the noise with what else the scenario leaves to chance, in the columns of ``step``.
 
-    Air and sensors draw from streams of their own, so that neither changes the other, nor the noise.
+    Air, sensors and accelerometer draw from streams of their own, so that none changes another, nor the
+    noise.
     """
     wind, sensors, period = (
         flight.scenario.wind,
         flight.scenario.sensors,
         flight.vehicle.timing.period,
     )
+    steps = len(noise)
+    if sensors.accelerometer:
+        noise = np.hstack([noise, np.zeros((steps, CHANCES - DROP_OUT))])
+        noise[:, FELT:] = draw_feeling(flight.vehicle, sensors, steps, rng)
     if not (
         wind.turbulence
         or wind.near_ground
@@ -285,9 +305,8 @@ def with_chances(noise: Array, flight: Flight, rng: np.random.Generator) -> Arra
     ):
         return noise
     for_air, for_bias, for_drop_outs, for_range = rng.spawn(4)
-    steps = len(noise)
     rows = np.zeros((steps, CHANCES))
-    rows[:, :DROP_OUT] = noise
+    rows[:, : noise.shape[1]] = noise
     rows[:, :3] += draw_bias(sensors, steps, period, for_bias)
     rows[:, DROP_OUT] = draw_drop_outs(sensors, steps, period, for_drop_outs)
     rows[:, AIR:RANGE] = draw_air(wind, flight.scenario.start_height, steps, period, for_air)
@@ -376,6 +395,8 @@ def flight_log(rows: Array, flight: Flight, seed: int, **metadata: Any) -> Fligh
         i += max(n, 1)
     if not flight.scenario.sensors.has_range_finder:
         del columns["range"]
+    if not flight.scenario.sensors.accelerometer:
+        del columns["specific_force"]
     return FlightLog(
         columns,
         {

@@ -5,8 +5,9 @@
 with U uniform in [-1, 1], drawn once a flight, so |noise| <= b at every step, which is what a
 certificate counts on; c = 1/2 unless a scenario says otherwise. Beyond that a scenario can make
 position and velocity late, let position drift (a random walk reflected at a bound), and let both
-stand still for a while. Attitude and rate come from the gyroscopes on board and do none of this. A
-range finder may look down (``sim/range_finder.py``).
+stand still for a while. Attitude and rate come from the gyroscopes on board and do none of this. The
+accelerometer is in ``sim/accelerometer.py``, a range finder that may look down in
+``sim/range_finder.py``.
 """
 
 from dataclasses import dataclass
@@ -56,6 +57,12 @@ class Sensors:
     """Half the angle of its view, of which it reports the nearest [rad]; 0: a single ray."""
     height: str = one_of("map", "map", "range")
     """Where the controller's height comes from: position over the map, or the range finder alone."""
+    accelerometer: bool = yes_or_no(True)
+    """Whether there is one."""
+    accelerometer_noise: float = within(0.3, 0.0, 20.0, "m/s^2")
+    """Bound of its noise per axis [m/s^2]; assumed: a damped one on a frame that rotors shake."""
+    accelerometer_bias: float = within(0.0, 0.0, 5.0, "m/s^2")
+    """Bound of its bias per axis [m/s^2], drawn once a flight."""
     colour: str = one_of("mixed", *WHITE_SHARE)
     """Of all noise: ``mixed`` is half white, half correlated."""
 

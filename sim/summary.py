@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from neural_lander.controller.flight_log import FlightLog
+from neural_lander.controller.landing_controller import KINDS
 from neural_lander.controller.monitor import EVENTS, Limits
-from neural_lander.controller.pilot import is_foreign
 from neural_lander.controller.setpoint import Plan
 from neural_lander.controller.vehicle import Vehicle
 from neural_lander.sim.verdict import LANDED, REFUSED, SLIPPED, Outcome, slide, stand_on, verdict
@@ -165,8 +165,7 @@ def _cut_in_air(log: FlightLog, outcome: Outcome) -> bool | None:
 
 def _force_rmse_low(log: FlightLog, flying: slice) -> float | None:
     """Return the RMSE of learned against true vertical force below 15 cm [N]."""
-    kind = log.metadata["controller"].removesuffix("+observer")
-    if kind in ("pd", "pid", "observer") or is_foreign(kind):
+    if log.metadata["controller"].removesuffix("+observer") not in KINDS:
         return None
     low = log["truth_height"][flying] < LOW
     if not low.any():

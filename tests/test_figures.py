@@ -45,8 +45,8 @@ def test_every_controller_keeps_apart_in_grey():
         red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
         shades[name] = (json.dumps(dashes), width, 0.299 * red + 0.587 * green + 0.114 * blue)
     assert set(figures.STYLES) == {
-        "pd", "pid", "textbook", "observer", "learned", "learned+observer", "oracle",
-        "oracle+observer",
+        "pd", "pid", "textbook", "textbook-fitted", "observer", "indi", "l1", "learned",
+        "learned+observer", "learned-unbounded", "oracle", "oracle+observer",
     }  # fmt: skip
     for a, (dashes, width, grey) in shades.items():
         for b, (others, wide, shade) in shades.items():
