@@ -33,6 +33,7 @@ from neural_lander.controller.touchdown import CUT
 from neural_lander.controller.transfer import TransferLimits, joined, plan_transfer
 from neural_lander.controller.vehicle import Vehicle
 from neural_lander.sim.deviation import Deviation
+from neural_lander.sim.landing_site import check_site
 from neural_lander.sim.physics import NEAR, load_aerodynamics, reach, world_record
 from neural_lander.sim.scenario import Scenario
 from neural_lander.sim.sensors import draw_bias, draw_drop_outs, draw_noise
@@ -155,13 +156,14 @@ def fly(flight: Flight, seed: int) -> Landing:
 
     Raises:
         InputError: a learned controller without a network, unknown names, an unreadable network, a
-            start that may be inside a table.
+            start that may be inside a table, a surface that the vehicle would slide down.
     """
     rng = np.random.default_rng(seed)
     scenario, vehicle = flight.scenario, flight.vehicle
     plan = flight.plan
     x, y, terrain = scenario.start_x, scenario.start_y, scenario.terrain
     lowest = terrain.height(x, y) + scenario.start_height - scenario.start_spread
+    check_site(scenario, vehicle)
     terrain.check_start(x, y, lowest, reach(vehicle) + math.sqrt(2) * scenario.start_spread)
     off = rng.uniform(-1, 1, 3) * scenario.start_spread
     speed = rng.uniform(-1, 1, 3) * scenario.start_speed_spread
@@ -174,6 +176,7 @@ def fly(flight: Flight, seed: int) -> Landing:
     )  # fmt: skip
     wall = time.perf_counter() - begun
     log = flight_log(rows, flight, seed, scenario=scenario.name, reference=flight.reference)
+    log = with_surface(log, scenario)
     summary = summarise(log, outcome, plan, flight.vehicle, flight.limits)
     summary |= {"lands": scenario.lands}
     summary |= {"real_time_factor": round(len(rows) * vehicle.timing.period / wall, 1)}
@@ -333,6 +336,21 @@ def _loop(
         speed_before = v[2]
     # the ground's force over the last step is not known yet: that row is left out
     return log[:k], Outcome(contact_at, cut_at, crash)
+
+
+def with_surface(log: FlightLog, scenario: Scenario) -> FlightLog:
+    """Return the log with the surface that is landed on, where that is no level one at rest."""
+    surface = scenario.terrain.under(*scenario.end)
+    if surface is None or surface.level:
+        return log
+    rise = surface.gradient
+    p, v = log["truth_position"], log["truth_velocity"]
+    height = surface.height + rise[0] * (p[:, 0] - surface.x) + rise[1] * (p[:, 1] - surface.y)
+    columns = {
+        "truth_surface_height": height,
+        "truth_surface_speed": rise[0] * v[:, 0] + rise[1] * v[:, 1],
+    }
+    return replace(log, columns={**log.columns, **columns})
 
 
 def flight_log(rows: Array, flight: Flight, seed: int, **metadata: Any) -> FlightLog:

@@ -3,7 +3,8 @@
     z error        = height - max(reference, 0), in the world, over the descent until first contact
     landing time   = from the start of the descent to the first moment after which the height stays
                      below 10 mm and the speed below 0.1 m/s
-    touchdown speed = downward speed of the reference point one control step before first contact
+    touchdown speed = downward speed of the reference point one control step before first contact,
+                     over the surface where that is tilted or moves, as height and error are
     final height   = mean over the last second, of a vehicle that cut its motors since then
 
 What does not apply is None, never 0.
@@ -47,7 +48,7 @@ def summarise(
     ``limits`` are those of the certificate it flew with; none: no tube, no monitor.
     """
     t, height = log["time"], log["truth_height"]
-    velocity, position = log["truth_velocity"], log["truth_position"]
+    velocity, position = velocity_over_surface(log), log["truth_position"]
     speed = np.linalg.norm(velocity, axis=-1)
     begin = int(np.searchsorted(t, plan.descent_start))
     contact = outcome.contact_at
@@ -109,8 +110,19 @@ def height_over_end(log: FlightLog) -> Array:
 
     That is the surface which the reference's height is over, too, whatever lies below on the way.
     """
+    if "truth_surface_height" in log:
+        standing = log["truth_surface_height"] + log.metadata["rest_height_m"]
+        return np.asarray(log["truth_position"][:, 2] - standing)
     floor = log["setpoint_position"][:, 2] - log["reference_height"]
     return np.asarray(log["truth_position"][:, 2] - floor)
+
+
+def velocity_over_surface(log: FlightLog) -> Array:
+    """Return the true velocity (n, 3) [m/s], upward that over the surface under the plan's end."""
+    velocity = log["truth_velocity"]
+    if "truth_surface_speed" not in log:
+        return velocity
+    return np.asarray(velocity - log["truth_surface_speed"][:, None] * (0.0, 0.0, 1.0))
 
 
 def along_the_plan(log: FlightLog, contact: int | None) -> int:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from neural_lander.controller.rotation import Quaternion, Vector, rotate_back
-from neural_lander.controller.terrain import FLAT, Terrain
+from neural_lander.controller.terrain import FLAT, Surface, Terrain
 from neural_lander.controller.vehicle import GRAVITY, Vehicle
 from neural_lander.sim.physics import body_box, foot_radius
 
@@ -81,20 +81,7 @@ class World:
         plane = pybullet.createMultiBody(
             0, pybullet.createCollisionShape(pybullet.GEOM_PLANE, **here), **here
         )
-        ground = [int(plane)] + [
-            int(
-                pybullet.createMultiBody(
-                    0,
-                    pybullet.createCollisionShape(
-                        pybullet.GEOM_BOX, halfExtents=[s.half_x, s.half_y, s.height / 2], **here
-                    ),
-                    -1,
-                    [s.x, s.y, s.height / 2],
-                    **here,
-                )
-            )
-            for s in self.terrain.surfaces
-        ]
+        ground = [int(plane), *(self._box(surface) for surface in self.terrain.surfaces)]
         foot = foot_radius(v)
         centre, half = body_box(v)
         shape = pybullet.createCollisionShapeArray(
@@ -119,6 +106,31 @@ class World:
         for part in ground:
             pybullet.changeDynamics(part, -1, lateralFriction=1.0, **here)
         return ground, body
+
+    def _box(self, s: Surface) -> int:
+        """Put one box on the floor; return its number."""
+        here, middle = {"physicsClientId": self.client}, [s.x, s.y, s.height / 2]
+        if s.level:
+            shape = pybullet.createCollisionShape(
+                pybullet.GEOM_BOX,
+                halfExtents=[s.half_x, s.half_y, s.height / 2],
+                **here,
+            )
+        else:
+            corners = [(i * s.half_x, j * s.half_y) for i in (-1, 1) for j in (-1, 1)]
+            shape = pybullet.createCollisionShape(
+                pybullet.GEOM_MESH,
+                vertices=[
+                    (x, y, z - s.height / 2)
+                    for x, y in corners
+                    for z in (0.0, s.top(s.x + x, s.y + y))
+                ],
+                **here,
+            )
+        box = int(pybullet.createMultiBody(0, shape, -1, middle, **here))
+        if not s.level:
+            pybullet.changeDynamics(box, -1, collisionMargin=0.0, **here)
+        return box
 
     def feel_ground(self, on: bool) -> None:
         """Look for contact between the body and the ground, or save the search while far away."""

@@ -123,6 +123,6 @@ def test_the_observer_lands_in_every_bundled_world(name):
 def test_unknown_names_are_told_what_there_is():
     with pytest.raises(
         InputError,
-        match=r"scenario 'moon' is unknown; take one of cross-table, .*flat, gust, heavy",
+        match=r"scenario 'moon' is unknown; take one of cross-table, .*flat, gap, gust, heavy",
     ):
         load_scenario("moon")
