@@ -73,6 +73,10 @@ class Surface:
         rise = self.gradient
         return self.height - abs(rise[0]) * self.half_x - abs(rise[1]) * self.half_y
 
+    def inside(self, x: float, y: float) -> float:
+        """Return how far inside the nearest edge a point is, negative outside [m]."""
+        return min(self.half_x - abs(x - self.x), self.half_y - abs(y - self.y))
+
     def top(self, x: float, y: float) -> float:
         """Return the height of the top's plane at a point [m]."""
         rise = self.gradient

@@ -35,6 +35,7 @@ from neural_lander.controller.terrain import (
     share_of_all,
 )
 from neural_lander.controller.vehicle import GRAVITY, MAX_LATENCY_STEPS, Vehicle
+from neural_lander.sim import deck
 from neural_lander.sim.deviation import Deviation
 from neural_lander.sim.ground_effect import ground_effect_gain, mixed_gain
 from neural_lander.sim.sensors import Sensors
@@ -72,6 +73,7 @@ RECORD = np.dtype(
         ("hull", np.float64, (12, 3)),
         ("rest_height", np.float64),
         *terrain.RECORD_FIELDS,
+        *deck.RECORD_FIELDS,
         ("apart", np.float64, (4, 4)),
         ("span", np.float64),
         ("reach", np.float64),

@@ -85,6 +85,13 @@ def draw_noise(
     return noise
 
 
+def draw_range(
+    vehicle: Vehicle, steps: int, rng: np.random.Generator, colour: str = "mixed"
+) -> Array:
+    """Return the noise of a range finder (steps,) [m], as that of position along an axis."""
+    return draw_noise(vehicle, steps, rng, colour)[:, POSITION]
+
+
 @compiled
 def add_lines(
     noise: Any, knots: Any, phase: Any, spacing: float, bounds: Any, white: float

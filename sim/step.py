@@ -45,6 +45,7 @@ from neural_lander.controller.rotation import (
 )
 from neural_lander.controller.terrain import surface_height
 from neural_lander.controller.touchdown import CUT
+from neural_lander.sim.deck import move_deck
 from neural_lander.sim.physics import (
     aerodynamic_wrench,
     clearance,
@@ -58,8 +59,9 @@ from neural_lander.sim.rigid_body import fall_freely
 from neural_lander.sim.sensors import CHANNELS
 from neural_lander.sim.wind import blow, near_ground_force
 
-DROP_OUT, AIR, CHANCES = CHANNELS, CHANNELS + 1, CHANNELS + 7
-"""Columns of a row of chance after the sensors' noise: drop-out, air (6); and how many there are."""
+DROP_OUT, AIR, RANGE, CHANCES = CHANNELS, CHANNELS + 1, CHANNELS + 7, CHANNELS + 8
+"""Columns of a row of chance after the sensors' noise: drop-out, air (6), range finder; and how many there
+are."""
 
 LOGGED = (
     "time",
@@ -104,7 +106,8 @@ def measure(
     """Return what the vehicle measures at step k: the true state with a row of noise on it.
 
     ``p, v`` are those of the vehicle file's origin; ``omega`` is the true body rate in the world
-    frame [rad/s]. The height is that over the surface which the map has under the measured position.
+    frame [rad/s]. The height is that over the surface which the map has under the measured position, or
+    over a moving deck what a range finder measures.
     """
     if w.late > 0:
         p, v = recalled(w, k, p, v)
@@ -127,7 +130,10 @@ def measure(
     if w.speed_seen == 0:
         f = w.supposed_thrusts
         thrusts = (f[0], f[1], f[2], f[3])
-    height = position[2] - surface_height(w, position[0], position[1]) - w.rest_height
+    if w.deck > 0:  # no map knows how high a deck is now: a range finder sees it
+        height = p[2] - surface_height(w, p[0], p[1]) - w.rest_height + n[RANGE]
+    else:
+        height = position[2] - surface_height(w, position[0], position[1]) - w.rest_height
     return position, attitude, velocity, rate, thrusts, height
 
 
@@ -247,6 +253,8 @@ def sense(
         q = (-q[0], -q[1], -q[2], -q[3])
     row = noise[k]
     blow(w, t, row, AIR)
+    if w.deck > 0:
+        move_deck(w, t)
     origin, speed = of_origin(w, p, q, v, omega)
     return t, q, origin, speed, measure(w, k, origin, q, speed, omega, row)
 
@@ -351,7 +359,7 @@ def write_row(
     for j in range(3):
         row[i + j] = c.setpoint_position[j]
         row[i + 3 + j] = c.setpoint_velocity[j]
-    row[i + 6] = c.setpoint_position[2] - c.floor
+    row[i + 6] = c.setpoint_position[2] - c.floor - c.deck_moved
     i += 7
     for j in range(3):
         row[i + j] = c.force_command[j]

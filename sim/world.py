@@ -9,6 +9,7 @@ goes to client 0; contact points appear before the touch, with zero force.
 import contextlib
 import ctypes
 import importlib
+import math
 import os
 from functools import partial
 from typing import Any
@@ -18,6 +19,7 @@ import numpy as np
 from neural_lander.controller.rotation import Quaternion, Vector, rotate_back
 from neural_lander.controller.terrain import FLAT, Surface, Terrain
 from neural_lander.controller.vehicle import GRAVITY, Vehicle
+from neural_lander.sim.deck import Swing
 from neural_lander.sim.physics import body_box, foot_radius
 
 
@@ -55,8 +57,8 @@ class World:
     every call costs a fifth of the step, so it is left out where the client is the default one.
     """
 
-    def __init__(self, vehicle: Vehicle, terrain: Terrain = FLAT) -> None:
-        self.vehicle, self.terrain = vehicle, terrain
+    def __init__(self, vehicle: Vehicle, terrain: Terrain = FLAT, moving: int = 0) -> None:
+        self.vehicle, self.terrain, self.moving = vehicle, terrain, moving
         self.frame = pybullet.WORLD_FRAME
         self.client = pybullet.connect(pybullet.DIRECT)
         self.pose = self._bind(pybullet.getBasePositionAndOrientation)
@@ -81,7 +83,7 @@ class World:
         plane = pybullet.createMultiBody(
             0, pybullet.createCollisionShape(pybullet.GEOM_PLANE, **here), **here
         )
-        ground = [int(plane), *(self._box(surface) for surface in self.terrain.surfaces)]
+        ground = [int(plane), *(self._box(s) for s in self.terrain.surfaces)]
         foot = foot_radius(v)
         centre, half = body_box(v)
         shape = pybullet.createCollisionShapeArray(
@@ -132,6 +134,23 @@ class World:
             pybullet.changeDynamics(box, -1, collisionMargin=0.0, **here)
         return box
 
+    def carry(self, swing: Swing, t: float) -> None:
+        """Put the box that moves where it is at t, with the velocity that takes it to its next place.
+
+        The solver of contacts sees that velocity; a box that were only put elsewhere would press its
+        way into what stands on it.
+        """
+        h, box = self.vehicle.timing.period, self.ground[self.moving]
+        (x, y, z), (i, j, k, w), angle = swing.pose(t)
+        (_, _, z_next), _, angle_next = swing.pose(t + h)
+        depth = 0.5 * swing.deck.height  # the box's own place is its middle
+        at = (x - depth * math.sin(angle), y, z - depth * math.cos(angle))
+        turning = (angle_next - angle) / h
+        pulled = (-depth * math.cos(angle) * turning, 0.0, depth * math.sin(angle) * turning)
+        velocity = (pulled[0], 0.0, (z_next - z) / h + pulled[2])
+        pybullet.resetBasePositionAndOrientation(box, at, (i, j, k, w), physicsClientId=self.client)
+        pybullet.resetBaseVelocity(box, velocity, (0.0, turning, 0.0), physicsClientId=self.client)
+
     def feel_ground(self, on: bool) -> None:
         """Look for contact between the body and the ground, or save the search while far away."""
         for part in self.ground:
@@ -171,12 +190,16 @@ class World:
 _kept: World | None = None
 
 
-def world_of(vehicle: Vehicle, terrain: Terrain = FLAT) -> World:
-    """Return this process's world for a vehicle and a terrain, building it where the last was another."""
+def world_of(vehicle: Vehicle, terrain: Terrain = FLAT, moving: int = 0) -> World:
+    """Return this process's world for a vehicle and a terrain, building it where the last was another.
+
+    ``moving`` says which box of the terrain moves, from 1; 0: none.
+    """
     global _kept
-    if _kept is None or _kept.vehicle.digest != vehicle.digest or _kept.terrain != terrain:
+    asked = (vehicle.digest, terrain, moving)
+    if _kept is None or (_kept.vehicle.digest, _kept.terrain, _kept.moving) != asked:
         forget_world()
-        _kept = World(vehicle, terrain)
+        _kept = World(vehicle, terrain, moving)
     return _kept
 
 
