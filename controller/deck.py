@@ -7,7 +7,7 @@ the height of the deck under the vehicle: position minus the height that a range
 filter can lock on to a wrong frequency, so three of them start at different ones, and the one whose
 predictions miss least is believed. Of a swing everything that the law feeds forward is known:
 
-    d(t + s) = o + a cos(w s) + b sin(w s),   d' = w (b cos - a sin),   d'' = -w^2 (d - o),   d''' = -w^2 d'
+    d(t + s) = o + a cos(w s) + b sin(w s),  d' = w (b cos - a sin),  d'' = -w^2 (d - o),  d''' = -w^2 d'
 
 The set-point is that of the plan, which is over the deck at rest, plus g(t) d, with g going from 0 to 1
 over the last ``BLEND`` seconds of the hover, so that place, speed and acceleration never step.
@@ -43,8 +43,9 @@ MEMORY = 3.0
 """Time over which a filter's misses are remembered [s]."""
 BLEND = 2.0
 """Time over which the set-point takes up the deck's motion, at the end of the hover [s]."""
-SMOOTHING = 10.0
-"""Bandwidth with which a deck that is only followed is seen [rad/s]."""
+SMOOTHING = 60.0
+"""Bandwidth with which a deck that is only followed is seen [rad/s]; what is left then is what
+nobody feeds forward, the acceleration over the law's stiffness, and hardly the lag of the smoothing."""
 
 N = len(STARTS)
 

@@ -120,9 +120,10 @@ def store_swing(w: Any, swing: Swing, deck: int) -> None:
     d = swing.deck
     w["deck"], w["deck_rest"] = deck, d.height
     w["deck_swing"] = d.heave, math.tan(math.radians(d.pitch_deg)), d.omega, *swing.phases
-    w["surfaces"][deck - 1, 4:6] = swing.height(np.zeros(1), np.full(1, d.x))[0], w["deck_swing"][
-        1
-    ] * math.sin(swing.phases[1])
+    w["surfaces"][deck - 1, 4:6] = (
+        swing.height(np.zeros(1), np.full(1, d.x))[0],
+        w["deck_swing"][1] * math.sin(swing.phases[1]),
+    )
 
 
 @compiled

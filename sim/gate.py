@@ -12,6 +12,7 @@ from neural_lander.controller.errors import InputError, Refused
 from neural_lander.controller.monitor import Limits
 from neural_lander.controller.network import load_network
 from neural_lander.controller.vehicle import load_vehicle
+from neural_lander.sim.landing_site import check_site
 from neural_lander.sim.rollout import Flight
 from neural_lander.sim.scenario import load_scenario
 
@@ -62,6 +63,11 @@ def flight_of(options: FlightOptions, controller: str) -> Flight:
     flight = replace(flight, network=network)
     if options.uncertified:
         return replace(flight, certified=False)
+    if flight.scenario.deck is not None:
+        raise Refused(
+            f"scenario '{flight.scenario.name}' has a deck that moves, and a certificate is about one "
+            "level surface at rest; fly with --uncertified"
+        )
     if flight.scenario.has_edges:
         raise Refused(
             f"scenario '{flight.scenario.name}' has surfaces with edges, and a certificate is about one "
@@ -87,5 +93,6 @@ def _require_possible(flight: Flight, where: str) -> None:
     try:
         flight.real.real(flight.vehicle)
         flight.scenario.sensors.late_steps(flight.vehicle)
+        check_site(flight.scenario, flight.vehicle)
     except InputError as error:
         raise InputError(f"scenario {where}: {error}") from error

@@ -25,24 +25,24 @@ def check_site(scenario: Scenario, vehicle: Vehicle) -> None:
     """
     surface = scenario.ground.under(*scenario.end)
     if scenario.lands and surface is not None:
-        _check_slope(scenario.name, surface, vehicle)
+        _check_slope(surface, vehicle)
     if scenario.deck is not None:
         _check_deck(scenario, scenario.deck, vehicle)
 
 
 def _check_deck(scenario: Scenario, deck: Deck, vehicle: Vehicle) -> None:
     """Refuse a deck that is faster than the vehicle, that tips it over, or that meets it in hover."""
-    name, place = f"scenario '{scenario.name}'", scenario.start_x
+    place = scenario.start_x
     steepest = _steepest(vehicle)
     if deck.pitch_deg >= steepest:
         raise InputError(
-            f"{name}: deck.pitch_deg = {deck.pitch_deg:g}, and {vehicle.name} stays where it is up to "
+            f"deck.pitch_deg = {deck.pitch_deg:g}, and {vehicle.name} stays where it is up to "
             f"{steepest:.1f} degrees; lessen it"
         )
     near = reach(vehicle)
     if deck.surface.inside(scenario.start_x, scenario.start_y) < near:
         raise InputError(
-            f"{name}: start_x = {scenario.start_x:g} m, start_y = {scenario.start_y:g} m is less than "
+            f"start_x = {scenario.start_x:g} m, start_y = {scenario.start_y:g} m is less than "
             f"{near:.2f} m from the deck's edge, too near to land; start nearer to its middle"
         )
     limits = DescentLimits.of(vehicle, TOUCHDOWN_SPEED)
@@ -51,7 +51,7 @@ def _check_deck(scenario: Scenario, deck: Deck, vehicle: Vehicle) -> None:
     allowed = SHARE * min(limits.brake(0.0), limits.fall(0.0))
     if needed > allowed:
         raise InputError(
-            f"{name}: deck.heave = {deck.heave:g} m at deck.frequency_hz = {deck.frequency_hz:g}: to follow "
+            f"deck.heave = {deck.heave:g} m at deck.frequency_hz = {deck.frequency_hz:g}: to follow "
             f"it takes {needed:.2f} m/s^2, and {vehicle.name} has {allowed:.2f} m/s^2 for that; lessen "
             "one of them"
         )
@@ -59,16 +59,16 @@ def _check_deck(scenario: Scenario, deck: Deck, vehicle: Vehicle) -> None:
     lowest = scenario.start_height - scenario.start_spread
     if lowest - highest < ROOM:
         raise InputError(
-            f"{name}: start_height = {scenario.start_height:g} m: the deck comes up by {highest:.2f} m into "
+            f"start_height = {scenario.start_height:g} m: the deck comes up by {highest:.2f} m into "
             f"the hovering vehicle; make it more than {highest + scenario.start_spread + ROOM:.2f} m"
         )
 
 
-def _check_slope(name: str, surface: Surface, vehicle: Vehicle) -> None:
+def _check_slope(surface: Surface, vehicle: Vehicle) -> None:
     steepest = _steepest(vehicle)
     if surface.tilt_deg >= steepest:
         raise InputError(
-            f"scenario '{name}': tilt_deg = {surface.tilt_deg:g} degrees under the landing, and "
+            f"tilt_deg = {surface.tilt_deg:g} degrees under the landing, and "
             f"{vehicle.name} with friction {LATERAL_FRICTION:g} stays where it is up to "
             f"{steepest:.1f} degrees; tilt it less, or land elsewhere"
         )
