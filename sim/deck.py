@@ -2,8 +2,8 @@
 
     z(x, t) = height + heave sin(w t + p) + (x - x_0) tan(pitch) sin(w t + q)       w = 2 pi frequency
 
-with phases p and q that chance draws for each flight. So every point of the top swings harmonically, and the
-surface's plane at a time says what rotors, legs and range finder meet.
+with phases p and q that chance draws for each flight. So every point of the top swings harmonically, and
+the surface's plane at a time says what rotors, legs and range finder meet.
 """
 
 import math
@@ -120,10 +120,9 @@ def store_swing(w: Any, swing: Swing, deck: int) -> None:
     d = swing.deck
     w["deck"], w["deck_rest"] = deck, d.height
     w["deck_swing"] = d.heave, math.tan(math.radians(d.pitch_deg)), d.omega, *swing.phases
-    w["surfaces"][deck - 1, 4:6] = (
-        swing.height(np.zeros(1), np.full(1, d.x))[0],
-        w["deck_swing"][1] * math.sin(swing.phases[1]),
-    )
+    box = w["surfaces"][deck - 1]
+    box[4] = d.height + d.heave * math.sin(swing.phases[0])
+    box[5] = math.tan(math.radians(d.pitch_deg)) * math.sin(swing.phases[1])
 
 
 @compiled

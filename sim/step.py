@@ -60,8 +60,7 @@ from neural_lander.sim.sensors import CHANNELS
 from neural_lander.sim.wind import blow, near_ground_force
 
 DROP_OUT, AIR, RANGE, CHANCES = CHANNELS, CHANNELS + 1, CHANNELS + 7, CHANNELS + 8
-"""Columns of a row of chance after the sensors' noise: drop-out, air (6), range finder; and how many there
-are."""
+"""Columns of a row of chance after the sensors' noise: drop-out, air (6), range finder; and how many."""
 
 LOGGED = (
     "time",

@@ -342,7 +342,7 @@ def test_a_deck_too_lively_for_the_vehicle_is_refused(changes, message):
 
 def test_a_deck_that_comes_up_into_the_hovering_vehicle_is_refused():
     scenario = replace(load_scenario("deck"), start_height=0.25)
-    with pytest.raises(InputError, match="the deck comes up by 0.11 m into the hovering vehicle"):
+    with pytest.raises(InputError, match=r"the deck comes up by 0.11 m into the hovering vehicle"):
         fly(Flight(AERO, "observer", scenario), 0)
     assert fly(Flight(AERO, "observer", replace(scenario, start_height=0.27)), 0).summary["landed"]
 
