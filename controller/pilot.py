@@ -92,7 +92,7 @@ FILES: dict[str, Callable[[str], Callable[[Task], Pilot]]] = {}
 
 
 def is_foreign(controller: str) -> bool:
-    """Whether a controller is one from outside: ``module:Name``, ``file.py:Name``, or one of ``FILES``."""
+    """Whether a controller is from outside: ``module:Name``, ``file.py:Name``, or one of ``FILES``."""
     return ":" in controller or Path(controller).suffix in FILES
 
 

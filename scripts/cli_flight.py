@@ -65,8 +65,8 @@ def controllers_of(text: str) -> list[str]:
     names = [name.strip() for name in text.split(",")]
     if not all(names) or len(set(names)) < len(names):
         raise InputError(f"--controllers is '{text}', expected different names like pd,observer")
-    import neural_lander.sim.policy  # so that policies are controllers
     from neural_lander.controller.pilot import find_pilot, is_foreign
+    from neural_lander.sim import policy as policy  # so that policies are controllers
 
     for name in names:
         if is_foreign(name):
@@ -118,9 +118,8 @@ def outcome_of(run: dict[str, Any]) -> str:
     """Return what became of a flight."""
     if run.get("refused"):
         return "refused"
-    stays_up = "hangs" if run.get("lands", True) else "flown"
-    outcome = "crashed" if run["crashed"] else "landed" if run["landed"] else stays_up
-    return f"{outcome}, uncertified" if run["certified"] is False else outcome
+    outcome = run["outcome"]
+    return f"{outcome}, uncertified" if run["certified"] is False else str(outcome)
 
 
 def show_seeds(controllers: Sequence[dict[str, Any]], out: Report) -> None:
@@ -152,6 +151,7 @@ COUNTS = {
     "landed": "landed",
     "touched": "touched",
     "crashed": "crashed",
+    "slipped": "slid or\ntipped",
     "cut_in_air": "cut in\nair",
     "refused": "refused",
 }

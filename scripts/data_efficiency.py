@@ -2,9 +2,9 @@
 
     python scripts/data_efficiency.py --out DIR [--ppo NAME=curve.json ...] [--seeds 0:40]
 
-The residual: flies 1 x 15, 1 x 30, 1 x 60, 2 x 60, 4 x 60 s of collection flights, trains on each set, lands
-every seed uncertified. PPO: the learning curves that train_ppo.py wrote. Beside them what flies without
-any data. A landing is good as sim/quality.py says. Writes data_efficiency.json, .png, .pdf.
+The residual: flies 1 x 15, 1 x 30, 1 x 60, 2 x 60, 4 x 60 s of collection flights, trains on each set,
+lands every seed uncertified. PPO: the learning curves that train_ppo.py wrote. Beside them what flies
+without any data. A landing is good as sim/quality.py says. Writes data_efficiency.json, .png, .pdf.
 """
 
 import argparse
@@ -106,7 +106,9 @@ def main() -> None:
     }  # fmt: skip
     write_json(args.out / "data_efficiency.json", result)
     pictures = draw_efficiency(curves, without, args.out / "data_efficiency.png")
-    table = Table("way to learn", "good from\n[s of flight]", "at most\nflown [s]", "good at\nthe end")
+    table = Table(
+        "way to learn", "good from\n[s of flight]", "at most\nflown [s]", "good at\nthe end"
+    )
     for name, entry in without.items():
         table.add_row(f"{name} (learns nothing)", "-", "0", f"{entry['good']} of {entry['flown']}")
     for name, curve in curves.items():

@@ -2,7 +2,7 @@
 
     python scripts/train_ppo.py --action rates --out ppo-rates [--minutes M] [--seconds S] [--seed N]
 
-Writes ``policy.zip`` (the best seen) and ``curve.json``: seconds of flight data against how many of 32
+Writes ``policy.zip`` (the best seen) and ``curve.json``: seconds of flight data against how many of some
 seeds, none trained on, were landed well. Needs the extra ``rl``.
 """
 
@@ -38,12 +38,11 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=100_000.0, help="of flight, at most")
     parser.add_argument("--minutes", type=float, default=25.0, help="of wall time, at most")
+    parser.add_argument("--landings", type=int, default=32, help="flown at each look")
     args = parser.parse_args()
-    if args.seconds <= 0 or args.minutes <= 0:
-        raise InputError("--seconds and --minutes must be more than 0")
-    flight = flight_to_steer(
-        args.scenario, args.vehicle, args.aero, args.reference, args.nominal
-    )
+    if args.seconds <= 0 or args.minutes <= 0 or args.landings < 1:
+        raise InputError("--seconds, --minutes and --landings must be more than 0")
+    flight = flight_to_steer(args.scenario, args.vehicle, args.aero, args.reference, args.nominal)
     require_folder(args.out)
     try:
         from neural_lander.sim.ppo import train
@@ -52,10 +51,12 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     curve = train(
         flight, args.action, args.frame_skip, args.seed, args.seconds, args.minutes,
-        range(1_000_000, 1_000_032), args.out / "policy.zip",
+        range(1_000_000, 1_000_000 + args.landings), args.out / "policy.zip",
         lambda line: print(line, file=sys.stderr, flush=True),
     )  # fmt: skip
-    write_json(args.out / "curve.json", curve | {"scenario": args.scenario, "nominal": args.nominal})
+    write_json(
+        args.out / "curve.json", curve | {"scenario": args.scenario, "nominal": args.nominal}
+    )
     print(args.out / "curve.json")
 
 

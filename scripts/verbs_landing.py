@@ -110,7 +110,10 @@ def compare(
     ] = None,
     controllers: Annotated[
         str | None,
-        typer.Option(help=f"Fly these instead, of {CONTROLLERS}; or module:Name, policy.zip.", metavar="C1,C2"),
+        typer.Option(
+            help=f"Fly these instead, of {CONTROLLERS}; or module:Name, policy.zip.",
+            metavar="C1,C2",
+        ),
     ] = None,
     seeds: Annotated[str, typer.Option(help="B excluded.", metavar="A:B")] = "0:32",
     vehicle: VehicleName = "intel-aero",

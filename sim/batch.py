@@ -1,7 +1,7 @@
 """Many flights in one process, side by side, each steered by an agent.
 
-As long as nothing can touch the ground all of them fly in one compiled call; near it each has an engine of
-its own (``episode.Episode``). One alone is a batch of one. ``Batch`` knows no Gymnasium.
+As long as nothing can touch the ground all of them fly in one compiled call; near it each has an engine
+of its own (``episode.Episode``). One alone is a batch of one. ``Batch`` knows no Gymnasium.
 """
 
 import contextlib
@@ -16,11 +16,20 @@ from neural_lander.controller.errors import InputError
 from neural_lander.controller.flight_log import FlightLog
 from neural_lander.controller.landing_controller import RECORD as LAW
 from neural_lander.sim import physics
+from neural_lander.sim.deck import Swing, draw_swing
 from neural_lander.sim.episode import UPRIGHT, Episode
 from neural_lander.sim.observation import SIZE, write_observation
 from neural_lander.sim.physics import NEAR, clearance
 from neural_lander.sim.reward import ROOM, off_setpoint, score, worth_in_flight, worth_landed
-from neural_lander.sim.rollout import Flight, Prepared, draw_start, flight_log, prepare
+from neural_lander.sim.rollout import (
+    Flight,
+    Prepared,
+    draw_start,
+    engine_of,
+    flight_log,
+    prepare,
+    with_surface,
+)
 from neural_lander.sim.steering import (
     ACTIONS,
     HELD,
@@ -31,10 +40,12 @@ from neural_lander.sim.steering import (
     steered_freely,
 )
 from neural_lander.sim.step import ROW, of_origin
-from neural_lander.sim.summary import Outcome, summarise
+from neural_lander.sim.summary import summarise
+from neural_lander.sim.verdict import Outcome
 from neural_lander.sim.world import World
 
 Array = npt.NDArray[np.float64]
+Observation = npt.NDArray[np.float32]
 
 LOST = "farther than 3 m from its set-point"
 """What ends a flight that no crash ends."""
@@ -95,7 +106,7 @@ def look_all(
 class Seen:
     """What a batch answers."""
 
-    observation: npt.NDArray[np.float32]
+    observation: Observation
     """(n, SIZE)."""
     reward: Array
     """(n,)."""
@@ -146,25 +157,27 @@ class Batch:
         self._running = np.zeros(n, np.bool_)
         self._episodes: list[Episode | None] = [None] * n
         self._engines: list[World | None] = [None] * n
+        self._swings: list[Swing | None] = [None] * n
         self._observation = np.zeros((n, SIZE), np.float32)
         self._worth, self._off = np.zeros(n), np.zeros(n)
         announce("steering.steered")
 
-    def reset(self, which: list[int], chances: list[np.random.Generator]) -> Array:
+    def reset(self, which: list[int], chances: list[np.random.Generator]) -> Observation:
         """Begin the flights ``which``, each with its own source of chance; return (n, SIZE)."""
         scenario = self.flight.scenario
         for i, rng in zip(which, chances, strict=True):
             start, velocity, yaw = draw_start(self.flight, rng)
+            swing = None if scenario.deck is None else draw_swing(scenario.deck, rng.spawn(1)[0])
             ready = prepare(
                 self.flight, self.plan, rng, start, velocity, yaw, self.plan.end + scenario.after,
-                scenario.lands,
+                scenario.lands, swing=swing,
             )  # fmt: skip
             if self._ready is None:
                 self._ready = ready
                 self._noise = np.zeros((self.n, *ready.noise.shape))
                 self._log = np.zeros((self.n, ready.steps, ROW))
             self._world[i], self._control[i] = ready.records[0][0], ready.records[1][0]
-            self._noise[i] = ready.noise
+            self._noise[i], self._swings[i] = ready.noise, swing
             h = self._held[i]
             h["position"], h["attitude"], h["velocity"], h["rate"] = ready.start
             h["action"], h["begun"] = 0.0, -1
@@ -212,19 +225,19 @@ class Batch:
         ended = np.zeros(self.n, np.bool_)
         ended[list(over)] = True
         self._look(self._running)  # those that are over, too: what their agents see last
-        reward = worth_in_flight(1.0, self._step - before, total) * self._worth
+        reward = worth_in_flight(self._worth, self._step - before, total)
         reward[~self._running] = 0.0
         for i in np.flatnonzero(self._running & ~ended & (self._off > ROOM)):
             over[int(i)] = Outcome(None, None, LOST)
         terminated, truncated = np.zeros(self.n, np.bool_), np.zeros(self.n, np.bool_)
         summaries = {}
-        for i, outcome in over.items():
-            summaries[i] = self._summary(i, outcome)
-            terminated[i] = bool(outcome.crash) or outcome.cut_at is not None
-            truncated[i] = not terminated[i]
-            if terminated[i]:
-                reward[i] = worth_landed(summaries[i], total - int(before[i]), total)
-            self._running[i] = False
+        for j, outcome in over.items():
+            summaries[j] = self._summary(j, outcome)
+            terminated[j] = bool(outcome.crash) or outcome.cut_at is not None
+            truncated[j] = not terminated[j]
+            if terminated[j]:
+                reward[j] = worth_landed(summaries[j], total - int(before[j]), total)
+            self._running[j] = False
         return Seen(self._observation.copy(), reward, terminated, truncated, summaries)
 
     def _look(self, looking: npt.NDArray[np.bool_]) -> None:
@@ -243,7 +256,7 @@ class Batch:
             records = self._world[i : i + 1], self._control[i : i + 1], *self._ready.records[2:]
             episode = self._episodes[i] = Episode(
                 self.engine(i), records, self._noise[i], self._log[i], steered, int(self._step[i]),
-                self.pose(i), h,
+                self.pose(i), self._swings[i], h,
             )  # fmt: skip
         episode.advance(until if until < total else total + 1)
         if episode.outcome.cut_at is not None:  # nothing is to be decided any more
@@ -253,17 +266,19 @@ class Batch:
         return episode.outcome if episode.over else None
 
     def _summary(self, i: int, outcome: Outcome) -> dict[str, Any]:
-        scenario = self.flight.scenario
-        summary = summarise(self.log(i), outcome, self.plan, self.flight.vehicle)
-        return summary | {"lands": scenario.lands}
+        flight = self.flight
+        return summarise(
+            self.log(i), outcome, self.plan, flight.vehicle, lands=flight.scenario.lands
+        )
 
     def log(self, i: int) -> FlightLog:
         """Return the log of flight i so far."""
         flight, rows = self.flight, self._log[i, : self._step[i]].copy()
-        return flight_log(
+        log = flight_log(
             rows, flight, self.seeds[i], scenario=flight.scenario.name, reference=flight.reference,
             controller=self.label,
         )  # fmt: skip
+        return with_surface(log, flight.scenario, self._swings[i])
 
     def pose(self, i: int) -> Any:
         """Return true position, attitude, velocity and rate of flight i, as tuples."""
@@ -274,9 +289,7 @@ class Batch:
         """Return the engine of flight i, making it where it has none yet."""
         engine = self._engines[i]
         if engine is None:
-            flight = self.flight
-            engine = World(flight.real.real(flight.vehicle), flight.scenario.terrain)
-            self._engines[i] = engine
+            engine = self._engines[i] = World(*engine_of(self.flight))
         return engine
 
     def in_engine(self, i: int) -> bool:

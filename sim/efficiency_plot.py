@@ -37,9 +37,7 @@ def draw_efficiency(
             below.plot(*zip(*seen, strict=True), **look)
     for index, (name, entry) in enumerate(without.items()):
         look = style_of(name, index)
-        above.axhline(
-            100 * entry["good"] / entry["flown"], label=f"{name}, without data", **look
-        )
+        above.axhline(100 * entry["good"] / entry["flown"], label=f"{name}, without data", **look)
         if entry["terminal_z_error_m"] is not None:
             below.axhline(1e3 * entry["terminal_z_error_m"], **look)
     above.axhline(100 * SHARE, color="0.7", linewidth=0.8)

@@ -1,8 +1,8 @@
 """The landing as a Gymnasium environment: ``neural_lander/Landing-v0``, registered on import.
 
-    import gymnasium, neural_lander.sim.env
-    env = gymnasium.make("neural_lander/Landing-v0", action="residual")
-    envs = gymnasium.make_vec("neural_lander/Landing-v0", 64, vectorization_mode="vector_entry_point")
+import gymnasium, neural_lander.sim.env
+env = gymnasium.make("neural_lander/Landing-v0", action="residual")
+envs = gymnasium.make_vec("neural_lander/Landing-v0", 64, vectorization_mode="vector_entry_point")
 """
 
 from typing import Any
@@ -25,7 +25,7 @@ from neural_lander.sim.rollout import Flight
 from neural_lander.sim.scenario import load_scenario
 
 Observation = npt.NDArray[np.float32]
-Space = gymnasium.spaces.Box
+Space = gymnasium.Space[npt.NDArray[np.float32]]
 
 ID = "neural_lander/Landing-v0"
 NOMINALS = ("pd", "pid", "textbook", "observer")
@@ -147,7 +147,7 @@ class LandingEnv(gymnasium.Env[Observation, npt.NDArray[np.float32]], EzPickle):
         """The flight so far, as ``land`` logs it."""
         return self.batch.log(0)
 
-    def render(self) -> npt.NDArray[np.uint8] | None:  # type: ignore[override]
+    def render(self) -> npt.NDArray[np.uint8] | None:
         """Return a picture (height, width, 3), or nothing where none was asked for."""
         if self.render_mode is None:
             return None
@@ -164,8 +164,8 @@ class LandingEnv(gymnasium.Env[Observation, npt.NDArray[np.float32]], EzPickle):
 class LandingVectorEnv(VectorEnv[Observation, npt.NDArray[np.float32], npt.NDArray[Any]]):
     """``num_envs`` of ``LandingEnv`` in one process, flown in compiled code side by side.
 
-    Takes what ``LandingEnv`` takes; flight i of ``reset(seed=N)`` is that of a single one with seed N + i.
-    A flight that is over begins anew at the next step, whose action it ignores (Gymnasium's
+    Takes what ``LandingEnv`` takes; flight i of ``reset(seed=N)`` is a single one's with seed N + i. A
+    flight that is over begins anew at the next step, whose action it ignores (Gymnasium's
     ``NEXT_STEP``).
     """
 
@@ -237,9 +237,7 @@ class LandingVectorEnv(VectorEnv[Observation, npt.NDArray[np.float32], npt.NDArr
         self.batch.close()
 
 
-def flight_to_steer(
-    scenario: str, vehicle: str, aero: str, reference: str, nominal: str
-) -> Flight:
+def flight_to_steer(scenario: str, vehicle: str, aero: str, reference: str, nominal: str) -> Flight:
     """Return the flight that an agent steers.
 
     Raises:
@@ -256,12 +254,12 @@ def flight_to_steer(
 
 def observation_space() -> Space:
     """Return the space of what an agent sees."""
-    return Space(-CLIP, CLIP, (SIZE,), np.float32)
+    return gymnasium.spaces.Box(-CLIP, CLIP, (SIZE,), np.float32)  # type: ignore[return-value]
 
 
 def action_space(batch: Batch) -> Space:
     """Return the space of what an agent does."""
-    return Space(-1.0, 1.0, (batch.size,), np.float32)
+    return gymnasium.spaces.Box(-1.0, 1.0, (batch.size,), np.float32)  # type: ignore[return-value]
 
 
 gymnasium.register(

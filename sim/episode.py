@@ -8,9 +8,10 @@ import numpy.typing as npt
 
 from neural_lander.controller.rotation import Quaternion, Vector
 from neural_lander.controller.touchdown import CUT
+from neural_lander.sim.deck import Swing
 from neural_lander.sim.physics import NEAR
 from neural_lander.sim.piloted import Step
-from neural_lander.sim.summary import Outcome
+from neural_lander.sim.verdict import Outcome, is_still
 from neural_lander.sim.world import World
 
 Array = npt.NDArray[np.float64]
@@ -29,6 +30,8 @@ CRASH_SPEED = 1.0
 """First contact of the legs faster than this is a crash [m/s]."""
 AFTER_CUT = 0.3
 """How long a vehicle is watched after its motors were cut: seven motor lags [s]."""
+WATCHED = 3.0
+"""And how much longer at most, while it still slides or tips [s]."""
 
 
 class Episode:
@@ -36,16 +39,20 @@ class Episode:
 
     def __init__(
         self, engine: World, records: Records, noise: Array, log: Array, step: Step, first: int,
-        start: Start, *more: Any,
+        start: Start, swing: Swing | None = None, *more: Any,
     ) -> None:  # fmt: skip
-        """Put the body into the engine; ``more`` is what ``step`` takes after the log."""
+        """Put the body into the engine; ``more`` is what ``step`` takes after the log.
+
+        ``swing`` is the motion of the box that moves.
+        """
         engine.reset(*start)
         engine.feel_ground(False)
-        self.engine, self.step, self.log = engine, step, log
+        self.engine, self.step, self.swing = engine, step, swing
         self._arguments = (*records, noise, log, *more)
         self.k = first
         """The step to fly next, or the one at which it was over: its row of the log is not whole."""
-        self.last = len(log) - 1
+        self.last = self._end = len(log) - 1
+        self._watched = self._end
         self.over = False
         self.outcome = Outcome(None, None, "")
         self._near, self._speed_before = False, 0.0
@@ -57,7 +64,7 @@ class Episode:
 
     def advance(self, until: int) -> None:
         """Fly the steps before ``until``, or fewer where it is over; per step all is local, for speed."""
-        engine, step, arguments = self.engine, self.step, self._arguments
+        engine, step, swing, arguments = self.engine, self.step, self.swing, self._arguments
         pose, twist, push, turn, advance = (
             engine.pose,
             engine.twist,
@@ -68,7 +75,8 @@ class Episode:
         body, frame = engine.body, engine.frame
         sides = bool(engine.terrain.surfaces)
         contact_at, cut_at = self.outcome.contact_at, self.outcome.cut_at
-        crash, last = self.outcome.crash, self.last
+        crash, last, watched = self.outcome.crash, self.last, self._watched
+        period, carried = engine.vehicle.timing.period, 0.0
         near, speed_before = self._near, self._speed_before
         k = self.k
         while k < until:
@@ -78,6 +86,8 @@ class Episode:
             if low < NEAR and not near:
                 near = True
                 engine.feel_ground(True)
+            if near and swing is not None:
+                carried = engine.carry(swing, k * period)
             push(body, -1, force, p, frame)
             turn(body, -1, torque, frame)
             advance()
@@ -95,11 +105,15 @@ class Episode:
                 crash = crash or "tilt over 60 degrees"
             if phase == CUT and cut_at is None:
                 cut_at = k
-                last = min(last, k + round(AFTER_CUT / engine.vehicle.timing.period))
-            if crash or k >= last:
+                last = min(last, k + round(AFTER_CUT / period))
+                watched = min(self._end, last + round(WATCHED / period))
+            if crash or (
+                k >= last and (cut_at is None or k >= watched or is_still(v, omega, carried))
+            ):
                 self.over = True
                 break
             speed_before = v[2]
             k += 1
-        self.k, self.last, self._near, self._speed_before = k, last, near, speed_before
+        self.k, self.last, self._watched = k, last, watched
+        self._near, self._speed_before = near, speed_before
         self.outcome = Outcome(contact_at, cut_at, crash)

@@ -1,9 +1,9 @@
-"""A policy is a controller: what was learned in the environment flies ``land``, ``compare``, ``campaign``.
+"""A policy is a controller: what the environment taught flies ``land``, ``compare``, ``campaign``.
 
     neural-lander land --vehicle intel-aero --controller policy.zip --out runs/policy
 
-``policy.zip`` is what ``save_policy`` writes: a model of stable-baselines3 that knows how it is to be asked.
-Loading one unpickles, which runs code: fly only policies that you trust. Any callable flies, too:
+``policy.zip`` is what ``save_policy`` writes: a model of stable-baselines3 that knows how it is to be
+asked. Loading one unpickles, which runs code: fly only policies that you trust. Any callable flies, too:
 
     def mine(task):                                   # --controller my_file.py:mine
         return PolicyPilot(task, lambda observation: action, "rates")
@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from neural_lander.controller.errors import InputError
 from neural_lander.controller.landing_controller import controller_record
+from neural_lander.controller.measurement import NOT_FELT
 from neural_lander.controller.network import network_record
 from neural_lander.controller.onboard import State
 from neural_lander.controller.pilot import FILES, Pilot, Task
@@ -31,6 +32,9 @@ from neural_lander.sim.steering import ACTIONS, HELD, SIZES, kept, ponder, steer
 
 Act = Callable[[npt.NDArray[np.float32]], npt.ArrayLike]
 """From an observation (SIZE,) to an action."""
+
+OF_THE_NAME = ("k_i", "observer_rate", "residual", "estimator", "textbook_radius")
+"""Fields of the law's record that the name of a controller decides."""
 
 KEY = "neural_lander"
 """Under which a saved model says how it is to be asked."""
@@ -62,13 +66,11 @@ class PolicyPilot:
     ) -> None:
         """Take a task, and what makes actions of observations; the rest as in the environment."""
         asked = Asked(action, nominal, frame_skip)
-        told = task.memory
         self.act, self.frame_skip, self.size = act, frame_skip, SIZES[ACTIONS[asked.action]]
-        self._control = controller_record(
-            task.vehicle, nominal, task.plan, task.yaw, task.floor - task.vehicle.rest_height,
-            bool(told["lands"]), age=float(told["age_steps"]) * task.vehicle.timing.period,
-            chart=task.terrain,
-        )  # fmt: skip
+        self._control = np.array([task.memory])  # a law of its own, before its first step
+        own = controller_record(task.vehicle, nominal, task.plan, task.yaw)
+        for name in OF_THE_NAME:
+            self._control[name] = own[name]
         self._network = network_record(None)[0]
         self._held = np.zeros(1, HELD)
         self._held["mode"] = ACTIONS[action]
@@ -77,6 +79,8 @@ class PolicyPilot:
 
     def step(self, state: State, time: float) -> npt.NDArray[np.float64]:
         """Return rotor thrusts (4,) [N]; the policy is asked at every ``frame_skip``-th step.
+
+        Its height is that over the map, as a range finder's or a deck's is not in a ``State``.
 
         Raises:
             InputError: rotor thrusts are not measured, or the policy's answer is no action.
@@ -90,7 +94,11 @@ class PolicyPilot:
         p, q, r = state.rate.tolist()
         f1, f2, f3, f4 = state.rotor_thrust.tolist()
         height = z - surface_height(c, x, y) - c["rest_height"]
-        measured = (x, y, z), (a, b, d, e), (u, v, w), (p, q, r), (f1, f2, f3, f4), height
+        felt = NOT_FELT
+        if state.specific_force is not None:
+            s1, s2, s3 = state.specific_force.tolist()
+            felt = (s1, s2, s3)
+        measured = (x, y, z), (a, b, d, e), (u, v, w), (p, q, r), (f1, f2, f3, f4), height, felt
         ponder(c, self._network, time, measured, h)
         if self._steps % self.frame_skip == 0:
             write_observation(c, kept(h), h["action"], self._observation)
@@ -151,7 +159,11 @@ def load_policy(name: str) -> Callable[[Task], Pilot]:
         return model.predict(observation, deterministic=True)[0]  # type: ignore[no-any-return]
 
     return partial(
-        PolicyPilot, act=act, action=asked.action, nominal=asked.nominal, frame_skip=asked.frame_skip
+        PolicyPilot,
+        act=act,
+        action=asked.action,
+        nominal=asked.nominal,
+        frame_skip=asked.frame_skip,
     )
 
 

@@ -33,7 +33,9 @@ class SteeredFlights(VecEnv):
     def __init__(self, batch: Batch, seed: int) -> None:
         super().__init__(batch.n, observation_space(), action_space(batch))
         self.batch = batch
-        self._chances = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(batch.n)]
+        self._chances = [
+            np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(batch.n)
+        ]
         self._actions = np.zeros((batch.n, batch.size), np.float32)
         self.flown_s = 0.0
         """Flight data so far [s]."""
@@ -46,7 +48,9 @@ class SteeredFlights(VecEnv):
         """Take the actions of the next step."""
         self._actions = actions
 
-    def step_wait(self) -> tuple[Observation, npt.NDArray[Any], npt.NDArray[Any], list[dict[str, Any]]]:
+    def step_wait(
+        self,
+    ) -> tuple[Observation, npt.NDArray[Any], npt.NDArray[Any], list[dict[str, Any]]]:
         """Fly on."""
         batch = self.batch
         seen = batch.step(self._actions)
@@ -75,7 +79,9 @@ class SteeredFlights(VecEnv):
         """Set an attribute."""
         setattr(self, attr_name, value)
 
-    def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:
+    def env_method(
+        self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any
+    ) -> list[Any]:
         """Refuse: the flights are no objects of their own."""
         raise AttributeError(f"a batch of flights has no {method_name} of each")
 
@@ -105,7 +111,11 @@ class Settings:
 
 
 def land_seeds(
-    flight: Flight, action: str, frame_skip: int, act: Callable[[Observation], Any], seeds: Sequence[int]
+    flight: Flight,
+    action: str,
+    frame_skip: int,
+    act: Callable[[Observation], Any],
+    seeds: Sequence[int],
 ) -> list[dict[str, Any]]:
     """Fly each seed once with a policy, (n, entries) -> (n, actions), and return the summaries."""
     batch = Batch(flight, len(seeds), action, frame_skip)

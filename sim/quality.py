@@ -26,7 +26,7 @@ def is_good(summary: dict[str, Any]) -> bool:
 
 
 def qualities(summaries: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Return how many of several landings are good, landed or crashed, and the medians of their figures."""
+    """Return how many of several landings are good, landed, crashed, and their figures' medians."""
 
     def median(key: str) -> float | None:
         values = [abs(s[key]) for s in summaries if s[key] is not None]

@@ -3,7 +3,8 @@
     while it flies    100 / T * 1/2 s dt,   s = 0.5 c(|z|, 2 cm) + 0.2 c(|xy|, 10 cm)
                                               + 0.2 c(|v|, 0.3 m/s) + 0.1 c(|rate|, 1 rad/s)
     landed at t       100 / T * (T - t) * 1/2 (1 + g),
-                      g = mean of c(terminal z error, 2 cm), c(xy at the end, 10 cm), 1 - touchdown speed / (1 m/s)
+                      g = mean of c(terminal z error, 2 cm), c(xy at the end, 10 cm),
+                                  1 - touchdown speed / (1 m/s)
     crashed, lost     nothing any more
 
 with c(e, e0) = 1 / (1 + e / e0) and T the time limit. z, xy, v, rate are the true ones, off the set-point
@@ -15,10 +16,13 @@ import math
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from neural_lander.controller.compiled import compiled
 from neural_lander.controller.rotation import Vector
 from neural_lander.controller.touchdown import FLYING
+
+Array = npt.NDArray[np.float64]
 
 BEST = 100.0
 """What no flight is worth more than."""
@@ -33,7 +37,7 @@ ROOM = 3.0
 @compiled
 def off_setpoint(c: Any, p: Vector) -> tuple[float, float]:
     """Return how far a true position of the origin is off the set-point, in height and sideways [m]."""
-    z = p[2] - max(c.setpoint_position[2], c.floor)
+    z = p[2] - max(c.setpoint_position[2], c.floor + c.deck_moved)
     return z, math.hypot(p[0] - c.setpoint_position[0], p[1] - c.setpoint_position[1])
 
 
@@ -53,8 +57,8 @@ def score(c: Any, p: Vector, v: Vector, omega: Vector) -> float:
     )
 
 
-def worth_in_flight(value: float, steps: int, total: int) -> float:
-    """Return the reward of ``steps`` of ``total`` flown with score ``value``."""
+def worth_in_flight(value: Array, steps: npt.NDArray[np.int64], total: int) -> Array:
+    """Return the rewards (n,) of ``steps`` of ``total`` flown with the scores ``value``."""
     return 0.5 * BEST * value * steps / total
 
 

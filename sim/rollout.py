@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neural_lander.controller.compiled import announce
+from neural_lander.controller.deck import PREDICTED
 from neural_lander.controller.errors import InputError
 from neural_lander.controller.fastest import (
     FASTEST,
@@ -31,17 +32,32 @@ from neural_lander.controller.own_force import NETWORK
 from neural_lander.controller.pilot import Task, is_foreign, make_pilot
 from neural_lander.controller.rotation import Vector
 from neural_lander.controller.setpoint import Plan, plan_descent
+from neural_lander.controller.terrain import FLAT, Terrain
 from neural_lander.controller.transfer import TransferLimits, joined, plan_transfer
 from neural_lander.controller.vehicle import Vehicle
+from neural_lander.sim.accelerometer import draw_feeling
+from neural_lander.sim.deck import Swing, draw_swing, store_swing
 from neural_lander.sim.deviation import Deviation
 from neural_lander.sim.episode import UPRIGHT, Episode, Records, Start
+from neural_lander.sim.landing_site import check_site
 from neural_lander.sim.physics import NEAR, load_aerodynamics, reach, world_record
 from neural_lander.sim.piloted import Step, fly_freely_with, piloted_step
 from neural_lander.sim.policy import load_policy as load_policy  # so that policies are controllers
 from neural_lander.sim.scenario import Scenario
-from neural_lander.sim.sensors import draw_bias, draw_drop_outs, draw_noise
-from neural_lander.sim.step import AIR, CHANCES, DROP_OUT, LOGGED, ROW, fly_freely, step
-from neural_lander.sim.summary import Outcome, summarise
+from neural_lander.sim.sensors import draw_bias, draw_drop_outs, draw_noise, draw_range_noise
+from neural_lander.sim.step import (
+    AIR,
+    CHANCES,
+    DROP_OUT,
+    FELT,
+    LOGGED,
+    RANGE,
+    ROW,
+    fly_freely,
+    step,
+)
+from neural_lander.sim.summary import summarise
+from neural_lander.sim.verdict import Outcome
 from neural_lander.sim.wind import draw_air
 from neural_lander.sim.world import world_of
 
@@ -73,8 +89,12 @@ class Flight:
     """The learned residual model, for ``learned`` controllers."""
     engine: str = "pybullet"
     """``pybullet`` for everything, or ``hybrid``: compiled free flight, PyBullet near the ground."""
+    deck_way: int = PREDICTED
+    """How a deck that moves is followed: estimated and fed forward, or its measured height alone."""
     certified: bool | None = None
     """Whether a certificate fits; None where the controller learned nothing."""
+    fitted_radius: float | None = None
+    """Radius for ``textbook-fitted``, from the flights that a model learned from [m]."""
     limits: Limits | None = None
     """What the certificate lets the vehicle see of itself; None: no monitor."""
     deviation: Deviation = field(default_factory=Deviation)
@@ -146,19 +166,22 @@ def fly(flight: Flight, seed: int) -> Landing:
 
     Raises:
         InputError: a learned controller without a network, unknown names, an unreadable network, a
-            start that may be inside a table.
+            start that may be inside a table, a surface that the vehicle would slide down, a deck
+            that it cannot follow.
     """
     rng = np.random.default_rng(seed)
     scenario, plan = flight.scenario, flight.plan
     start, velocity, yaw = draw_start(flight, rng)
+    swing = None if scenario.deck is None else draw_swing(scenario.deck, rng.spawn(1)[0])
     begun = time.perf_counter()
     rows, outcome = run(
-        flight, plan, rng, start, velocity, yaw, plan.end + scenario.after, scenario.lands
-    )
+        flight, plan, rng, start, velocity, yaw, plan.end + scenario.after, scenario.lands,
+        swing=swing,
+    )  # fmt: skip
     wall = time.perf_counter() - begun
     log = flight_log(rows, flight, seed, scenario=scenario.name, reference=flight.reference)
-    summary = summarise(log, outcome, plan, flight.vehicle, flight.limits)
-    summary |= {"lands": scenario.lands}
+    log = with_surface(log, scenario, swing)
+    summary = summarise(log, outcome, plan, flight.vehicle, flight.limits, scenario.lands)
     summary |= {"real_time_factor": round(len(rows) * flight.vehicle.timing.period / wall, 1)}
     return Landing(log, summary)
 
@@ -167,11 +190,13 @@ def draw_start(flight: Flight, rng: np.random.Generator) -> tuple[Vector, Vector
     """Draw where a flight begins (as ``run`` takes it) [m], its velocity [m/s], and its heading [rad].
 
     Raises:
-        InputError: the start may be inside a table.
+        InputError: the start may be inside a table, the vehicle would slide down the surface, or could
+            not follow the deck.
     """
     scenario, vehicle = flight.scenario, flight.vehicle
-    x, y, terrain = scenario.start_x, scenario.start_y, scenario.terrain
+    x, y, terrain = scenario.start_x, scenario.start_y, scenario.ground
     lowest = terrain.height(x, y) + scenario.start_height - scenario.start_spread
+    check_site(scenario, vehicle)
     terrain.check_start(x, y, lowest, reach(vehicle) + math.sqrt(2) * scenario.start_spread)
     off = rng.uniform(-1, 1, 3) * scenario.start_spread
     speed = rng.uniform(-1, 1, 3) * scenario.start_speed_spread
@@ -190,6 +215,14 @@ class Prepared:
     steps: int
     """At most."""
     start: Start
+    swing: Swing | None
+    """The motion of the deck."""
+
+
+def engine_of(flight: Flight) -> tuple[Any, ...]:
+    """Return what the ``World`` of a flight is made of."""
+    scenario, real = flight.scenario, flight.real.real(flight.vehicle)
+    return real, scenario.ground, scenario.legs.springs(flight.vehicle), scenario.moving
 
 
 def run(
@@ -202,20 +235,22 @@ def run(
     duration: float,
     lands: bool,
     noise: Array | None = None,
+    swing: Swing | None = None,
 ) -> tuple[Array, Outcome]:
     """Fly a plan from a start (x, y, height above standing) and return the log's rows.
 
     The start's height, like the plan's, is above standing on the surface where the plan ends.
-    ``noise`` (steps, 16) is that of the sensors, drawn if not given. Ends after ``duration`` [s],
-    ``AFTER_CUT`` after the motors were cut, or at a crash.
+    ``noise`` (steps, 16) is that of the sensors, drawn if not given, as ``swing`` is, the motion of the
+    scenario's deck. Ends after ``duration`` [s], ``AFTER_CUT`` after the motors were cut (``WATCHED``
+    later at most, if it moves on), or at a crash.
     """
-    ready = prepare(flight, plan, rng, start, velocity, yaw, duration, lands, noise)
+    ready = prepare(flight, plan, rng, start, velocity, yaw, duration, lands, noise, swing)
     announce()
-    vehicle, terrain, begin = flight.vehicle, flight.scenario.terrain, ready.start
+    begin = ready.start
     turn: Step = step
     freely: Callable[..., Any] = fly_freely
     if is_foreign(flight.controller):
-        task = Task(vehicle, plan, yaw, terrain, ready.records[1][0])
+        task = Task(flight.vehicle, plan, yaw, chart_of(flight), ready.records[1][0])
         turn = piloted_step(make_pilot(flight.controller, task), flight.controller)
         freely = partial(fly_freely_with, turn)
     rows, first = np.zeros((ready.steps, ROW)), 0
@@ -224,11 +259,17 @@ def run(
             0, ready.steps - 1, *begin, *ready.records, ready.noise, rows, NEAR, UPRIGHT
         )
         begin = (p, q, v, omega)
-    engine = world_of(flight.real.real(vehicle), terrain)
-    episode = Episode(engine, ready.records, ready.noise, rows, turn, first, begin)
+    engine = world_of(*engine_of(flight))
+    episode = Episode(engine, ready.records, ready.noise, rows, turn, first, begin, ready.swing)
     episode.advance(ready.steps)
     # the ground's force over the last step is not known yet: that row is left out
     return rows[: episode.k], episode.outcome
+
+
+def chart_of(flight: Flight) -> Terrain:
+    """Return the map that the vehicle has of its ground."""
+    scenario = flight.scenario
+    return FLAT if scenario.sensors.height == "range" else scenario.ground
 
 
 def prepare(
@@ -241,13 +282,14 @@ def prepare(
     duration: float,
     lands: bool,
     noise: Array | None = None,
+    swing: Swing | None = None,
 ) -> Prepared:
     """Return what ``run`` needs before its first step; takes what it takes."""
     vehicle = flight.vehicle
     if flight.engine not in ENGINES:
         raise InputError(f"engine '{flight.engine}' is unknown; take one of {', '.join(ENGINES)}")
     aerodynamics, real = load_aerodynamics(flight.aero, vehicle)
-    terrain, end = flight.scenario.terrain, plan.coefficients[-1, :2, 0]
+    terrain, end = flight.scenario.ground, plan.coefficients[-1, :2, 0]
     surface = terrain.height(end[0], end[1])
     foreign = is_foreign(flight.controller)
     control = controller_record(
@@ -258,7 +300,10 @@ def prepare(
         surface,
         lands,
         age=flight.scenario.sensors.late_steps(vehicle) * vehicle.timing.period,
-        chart=terrain,
+        chart=chart_of(flight),
+        fitted_radius=flight.fitted_radius,
+        moving=flight.scenario.moving,
+        deck_way=flight.deck_way,
     )
     if control[0]["residual"] == NETWORK and flight.network is None:
         raise InputError(f"controller '{flight.controller}' needs a model; give --model MODEL")
@@ -272,11 +317,16 @@ def prepare(
         wind=scenario.wind,
         sensors=scenario.sensors,
         ground=terrain,
+        air=scenario.aerodynamics,
     )
+    if scenario.deck is not None:
+        swing = swing or draw_swing(scenario.deck, rng.spawn(1)[0])
+        store_swing(world[0], swing, scenario.moving)
     steps = math.ceil(duration / vehicle.timing.period)
     if noise is None:
         noise = draw_noise(vehicle, steps, rng, scenario.sensors.colour)
     noise = with_chances(noise, flight, rng)
+    world[0]["accelerometer"] = scenario.sensors.accelerometer
     c, s, (x, y, z) = math.cos(yaw), math.sin(yaw), deviation.centre_of_mass
     at = (
         start[0] + c * x - s * y,
@@ -285,31 +335,74 @@ def prepare(
     )
     turned = (0.0, 0.0, math.sin(yaw / 2), math.cos(yaw / 2))
     records = (world, control, network_record(flight.network), network_record(real))
-    return Prepared(records, noise, steps, (at, turned, velocity, (0.0, 0.0, 0.0)))
+    return Prepared(records, noise, steps, (at, turned, velocity, (0.0, 0.0, 0.0)), swing)
 
 
 def with_chances(noise: Array, flight: Flight, rng: np.random.Generator) -> Array:
     """Return the noise with what else the scenario leaves to chance, in the columns of ``step``.
 
-    Air and sensors draw from streams of their own, so that neither changes the other, nor the noise.
+    Air, sensors and accelerometer draw from streams of their own, so that none changes another, nor the
+    noise.
     """
     wind, sensors, period = (
         flight.scenario.wind,
         flight.scenario.sensors,
         flight.vehicle.timing.period,
     )
+    steps, deck = len(noise), flight.scenario.deck
+    if sensors.accelerometer:
+        noise = np.hstack([noise, np.zeros((steps, CHANCES - DROP_OUT))])
+        noise[:, FELT:] = draw_feeling(flight.vehicle, sensors, steps, rng)
     if not (
-        wind.turbulence or wind.near_ground or sensors.position_bias_walk or sensors.drop_out_share
+        deck
+        or wind.turbulence
+        or wind.near_ground
+        or sensors.position_bias_walk
+        or sensors.drop_out_share
+        or sensors.has_range_finder
     ):
         return noise
-    for_air, for_bias, for_drop_outs = rng.spawn(3)
-    steps = len(noise)
+    for_air, for_bias, for_drop_outs, for_range = rng.spawn(4)
     rows = np.zeros((steps, CHANCES))
-    rows[:, :DROP_OUT] = noise
+    rows[:, : noise.shape[1]] = noise
     rows[:, :3] += draw_bias(sensors, steps, period, for_bias)
     rows[:, DROP_OUT] = draw_drop_outs(sensors, steps, period, for_drop_outs)
-    rows[:, AIR:] = draw_air(wind, flight.scenario.start_height, steps, period, for_air)
+    rows[:, AIR:RANGE] = draw_air(wind, flight.scenario.start_height, steps, period, for_air)
+    if sensors.has_range_finder:
+        rows[:, RANGE] = draw_range_noise(sensors, flight.vehicle, steps, for_range)
+    elif deck:
+        rows[:, RANGE] = draw_noise(flight.vehicle, steps, for_range, sensors.colour)[:, 0]
     return rows
+
+
+def with_surface(log: FlightLog, scenario: Scenario, swing: Swing | None = None) -> FlightLog:
+    """Return the log with the surface that is landed on, where that is no level one at rest."""
+    if swing is not None:
+        x, moving = log["truth_position"][:, 0], log["truth_velocity"][:, 0]
+        columns = {
+            "truth_surface_height": swing.height(log["time"], x),
+            "truth_surface_speed": swing.speed(log["time"], x, moving),
+            "truth_surface_normal": normals(swing.gradient(log["time"])),
+        }
+        return replace(log, columns={**log.columns, **columns})
+    surface = scenario.terrain.under(*scenario.end)
+    if surface is None or surface.level:
+        return log
+    rise = surface.gradient
+    p, v = log["truth_position"], log["truth_velocity"]
+    height = surface.height + rise[0] * (p[:, 0] - surface.x) + rise[1] * (p[:, 1] - surface.y)
+    columns = {
+        "truth_surface_height": height,
+        "truth_surface_speed": rise[0] * v[:, 0] + rise[1] * v[:, 1],
+        "truth_surface_normal": normals(np.tile(rise, (len(log), 1))),
+    }
+    return replace(log, columns={**log.columns, **columns})
+
+
+def normals(gradient: Array) -> Array:
+    """Return the upward unit normals (n, 3) of planes z = gradient x, gradient (n, 2)."""
+    up = np.column_stack([-gradient, np.ones(len(gradient))])
+    return np.asarray(up / np.linalg.norm(up, axis=1, keepdims=True))
 
 
 def flight_log(rows: Array, flight: Flight, seed: int, **metadata: Any) -> FlightLog:
@@ -320,6 +413,10 @@ def flight_log(rows: Array, flight: Flight, seed: int, **metadata: Any) -> Fligh
         n = len(QUANTITIES[name].components)
         columns[name] = rows[:, i] if n == 0 else rows[:, i : i + n]
         i += max(n, 1)
+    if not flight.scenario.sensors.has_range_finder:
+        del columns["range"]
+    if not flight.scenario.sensors.accelerometer:
+        del columns["specific_force"]
     return FlightLog(
         columns,
         {

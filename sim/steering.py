@@ -46,7 +46,7 @@ HELD = np.dtype(
         ("attitude", np.float64, (4,)),
         ("velocity", np.float64, (3,)),
         ("rate", np.float64, (3,)),
-        ("measured", np.float64, (18,)),
+        ("measured", np.float64, (21,)),
         ("wanted", np.float64, (3,)),
         ("cut", np.int64),  # whether the motors were cut before this step
     ],
@@ -60,7 +60,7 @@ def keep(h: Any, m: Measurement) -> None:
     """Put a measurement into the record."""
     a = h.measured
     for i in range(3):
-        a[i], a[7 + i], a[10 + i] = m[0][i], m[2][i], m[3][i]
+        a[i], a[7 + i], a[10 + i], a[18 + i] = m[0][i], m[2][i], m[3][i], m[6][i]
     for i in range(4):
         a[3 + i], a[13 + i] = m[1][i], m[4][i]
     a[17] = m[5]
@@ -77,6 +77,7 @@ def kept(h: Any) -> Measurement:
         (a[10], a[11], a[12]),
         (a[13], a[14], a[15], a[16]),
         a[17],
+        (a[18], a[19], a[20]),
     )
 
 

@@ -109,7 +109,9 @@ def test_the_same_seed_is_the_same_flight_and_another_is_not(low):
 
 
 def test_a_landing_is_terminated_and_a_hover_is_truncated(low):
-    _, _, terminated, truncated, summary = flown(LandingEnv(scenario=low, nominal="observer"), 0, still(3))
+    _, _, terminated, truncated, summary = flown(
+        LandingEnv(scenario=low, nominal="observer"), 0, still(3)
+    )
     assert (terminated, truncated) == (True, False)
     assert summary["landed"]
     env = LandingEnv(scenario=low, action="residual")
@@ -149,9 +151,12 @@ def test_one_that_flies_away_is_terminated(low):
 def test_observations_stay_in_their_space_and_returns_between_0_and_100(low, action):
     env = LandingEnv(scenario=low, action=action)
     rng = np.random.default_rng(1)
+    size = env.action_space.shape
     for seed, scale in ((0, 0.1), (1, 1.0)):
         seen, rewards, *_ = flown(
-            env, seed, lambda k: rng.uniform(-scale, scale, env.action_space.shape).astype(np.float32)
+            env,
+            seed,
+            lambda k, most=scale: rng.uniform(-most, most, size).astype(np.float32),
         )
         assert all(env.observation_space.contains(x) for x in seen)
         assert np.abs(seen).max() <= CLIP
@@ -165,7 +170,9 @@ def test_a_better_landing_is_worth_more(low):
         flown(LandingEnv(scenario=low, nominal=nominal), 2, still(3))[1].sum()
         for nominal in ("observer", "pd")
     ]
-    crash = flown(LandingEnv(scenario=low, action="rotor_thrusts"), 2, lambda k: -np.ones(4, np.float32))
+    crash = flown(
+        LandingEnv(scenario=low, action="rotor_thrusts"), 2, lambda k: -np.ones(4, np.float32)
+    )
     assert returns[0] > returns[1] > crash[1].sum()
 
 
@@ -220,7 +227,9 @@ def test_many_are_as_many_alone(low, mode):
     envs = gymnasium.make_vec(
         ID, 3, vectorization_mode=mode, scenario=low, nominal="observer", action="residual"
     )
-    alone = [flown(LandingEnv(scenario=low, nominal="observer"), 10 + i, still(3)) for i in range(3)]
+    alone = [
+        flown(LandingEnv(scenario=low, nominal="observer"), 10 + i, still(3)) for i in range(3)
+    ]
     observation, _ = envs.reset(seed=10)
     ended = np.zeros(3, bool)
     for k in range(1, max(len(a[0]) for a in alone)):

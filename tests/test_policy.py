@@ -69,7 +69,9 @@ def flight(folder, controller, **more):
     ("action", "nominal", "frame_skip"),
     [("rates", "pd", 5), ("rotor_thrusts", "pd", 1), ("residual", "observer", 10)],
 )
-def test_a_callable_does_in_land_what_it_does_in_the_environment(folder, action, nominal, frame_skip):
+def test_a_callable_does_in_land_what_it_does_in_the_environment(
+    folder, action, nominal, frame_skip
+):
     space: dict[str, object] = {}
     exec(MINE, space)
     env = LandingEnv(
@@ -85,10 +87,18 @@ def test_a_callable_does_in_land_what_it_does_in_the_environment(folder, action,
     # the environment ends what is lost, and a residual's own observer is felt at the floor: see pilot.py
     until = min(len(env.log), int(np.argmax(np.append(env.log["phase"], 1) > 0)))
     assert until > 250
-    for name in ("rotor_thrust_command", "position", "truth_position", "truth_attitude", "force_command"):
+    for name in (
+        "rotor_thrust_command",
+        "position",
+        "truth_position",
+        "truth_attitude",
+        "force_command",
+    ):
         if name == "force_command" and action == "residual":
             continue  # logged is what four thrusts add up to, not what the law asked for
-        np.testing.assert_array_equal(env.log[name][:until], landing.log[name][:until], err_msg=name)
+        np.testing.assert_array_equal(
+            env.log[name][:until], landing.log[name][:until], err_msg=name
+        )
 
 
 def test_a_saved_policy_flies_land_and_compare(folder, capsys):
@@ -117,7 +127,16 @@ def test_a_saved_policy_flies_land_and_compare(folder, capsys):
     common = ["--scenario", str(folder / "low.toml"), "--vehicle", "intel-aero", "--json"]
     with pytest.raises(SystemExit) as ended:
         cli.main(
-            ["compare", "--controllers", f"pd,{path}", "--seeds", "0:2", "--out", str(folder / "c"), *common]
+            [
+                "compare",
+                "--controllers",
+                f"pd,{path}",
+                "--seeds",
+                "0:2",
+                "--out",
+                str(folder / "c"),
+                *common,
+            ]
         )
     assert ended.value.code in (0, None)
     rows = json.loads(capsys.readouterr().out)["controllers"]
@@ -130,17 +149,32 @@ def test_training_twice_with_one_seed_gives_one_policy_and_its_curve(folder):
     from neural_lander.sim.env import flight_to_steer
     from neural_lander.sim.ppo import Settings, train
 
-    steered = flight_to_steer(str(folder / "low.toml"), "intel-aero", "rotor", "s-curve", "observer")
+    steered = flight_to_steer(
+        str(folder / "low.toml"), "intel-aero", "rotor", "s-curve", "observer"
+    )
     small = Settings(flights=4, steps=16, minibatch=32, epochs=1, hidden=(8,))
     results = []
     for name in ("a.zip", "b.zip"):
         told: list[str] = []
         results.append(
-            train(steered, "residual", 10, 3, 2.0, 5.0, range(900, 902), folder / name, told.append, small)
+            train(
+                steered,
+                "residual",
+                10,
+                3,
+                2.0,
+                5.0,
+                range(900, 902),
+                folder / name,
+                told.append,
+                small,
+            )
         )
         assert len(told) == len(results[-1]["curve"]) >= 2
     for a, b in zip(results[0]["curve"], results[1]["curve"], strict=True):
-        assert {k: v for k, v in a.items() if k != "wall_s"} == {k: v for k, v in b.items() if k != "wall_s"}
+        assert {k: v for k, v in a.items() if k != "wall_s"} == {
+            k: v for k, v in b.items() if k != "wall_s"
+        }
         assert a["flown"] == 2
     assert results[0]["flown_s"] == pytest.approx(2.56)  # two rounds of 4 x 16 actions of 20 ms
     weights = []
