@@ -65,7 +65,7 @@ class Stand:
     tilt: Array
     """Angle between body z and its normal (n,) [rad]."""
     feet: Array
-    """Middle of the feet along it, in a frame that moves with it (n, 3) [m]."""
+    """Middle of the feet along it, in a frame that moves and turns with it (n, 2) [m]."""
     period: float
     """[s]"""
 
@@ -82,14 +82,19 @@ def stand_on(
         log: of the flight.
         vehicle: what flew.
         normal: of the surface, upward, (3,) or (n, 3) in the world frame.
-        moved: how far the surface has moved since the start, (n, 3) in the world frame [m].
+        moved: where a point of the surface is, (3,) or (n, 3) in the world frame [m]; exact where that
+            point stays the same one, and off by r sin^2(pitch), r from the axis that a deck pitches
+            about, where it is the one below the vehicle.
     """
     x, y, z, w = np.moveaxis(log["truth_attitude"], -1, 0)
     axis = np.stack([2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y)], axis=-1)
     up = np.broadcast_to(np.asarray(normal, dtype=np.float64), axis.shape)
     tilt = np.arccos(np.clip((axis * up).sum(axis=-1), -1.0, 1.0))
     feet = log["truth_position"] - vehicle.rest_height * axis - moved
-    feet = feet - (feet * up).sum(axis=-1, keepdims=True) * up
+    along = np.array([1.0, 0.0, 0.0]) - up[:, :1] * up
+    along /= np.linalg.norm(along, axis=-1, keepdims=True)
+    aside = np.cross(up, along)
+    feet = np.stack([(feet * along).sum(axis=-1), (feet * aside).sum(axis=-1)], axis=-1)
     return Stand(log["truth_height"], tilt, feet, float(log["time"][1] - log["time"][0]))
 
 
