@@ -24,12 +24,13 @@ from neural_lander.controller.network import load_network
 from neural_lander.controller.vehicle import Vehicle, load_vehicle
 from neural_lander.scripts.cli_flight import controllers_of, seeds_of
 from neural_lander.scripts.exit_status import exits
-from neural_lander.sim.compare import fly_seeds, summarise_seeds
+from neural_lander.sim.compare import summarise_seeds
 from neural_lander.sim.deviation import Deviation
 from neural_lander.sim.gate import is_learned
 from neural_lander.sim.physics import load_aerodynamics
 from neural_lander.sim.rollout import Flight
 from neural_lander.sim.scenario import load_scenario
+from neural_lander.sim.seeds import Case, fly_seeds
 from neural_lander.sim.wind import Wind
 
 WORLDS: dict[str, Deviation | Wind] = {
@@ -113,7 +114,7 @@ def main() -> None:
                     network=network if is_learned(controller) else None, certified=False,
                 )  # fmt: skip
                 flight = put_into(flight, different)
-                rows = fly_seeds([flight], [controller], seeds, lambda share, text: None)
+                rows = fly_seeds([Case(controller, scenario.name, flight)], seeds).rows
                 entry = summarise_seeds(rows)[0]
                 result.setdefault(world, {})[controller] = entry
                 counts = [f"{entry[key]}/{entry['landings']}" for key in ("landed", "crashed")]
