@@ -160,7 +160,8 @@ class Stage:
             height,
             view,
             lens,
-            lightDirection=[1.0, -1.0, 4.0],
+            lightDirection=[1.0, -1.0, 6.0],
+            shadow=1,
             renderer=pybullet.ER_TINY_RENDERER,
             **self.here,
         )[2]
@@ -343,7 +344,12 @@ def _caption(
     state = f"error {error:+6.1f} mm" if free else ending if over and ending else "on the ground"
     if over and summary["crashed"]:
         state = ending
-    draw.text((left + 8, 23), f"{time:5.2f} s   height {1e3 * height:6.0f} mm", "black", _font(12))
+    draw.text(
+        (left + 8, 23),
+        f"{time:5.2f} s   height {round(1e3 * height) + 0:6d} mm",
+        "black",
+        _font(12),
+    )
     draw.text((left + 8, 39), state, "#B00000" if state == "crashed" else "black", _font(12))
     if left:
         draw.line((left, 0, left, SIZE[1]), fill="#808080")

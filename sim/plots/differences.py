@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from neural_lander.sim.plots.style import (
     DOUBLE,
+    footnote,
     marker_of,
     paper,
     save_paper,
@@ -75,11 +76,11 @@ def differences(pairs: Sequence[dict[str, Any]]) -> Figure:
         tidy(axes)
     panels[0].set_yticks(range(len(pairs)), [entry["controller"] for entry in pairs])
     panels[0].set_ylim(len(pairs) - 0.4, -0.6)
-    figure.suptitle(
-        f"difference from {pairs[0]['baseline']}, n = {pairs[0]['pairs']} seeds; left is better; "
-        "bar: median and its exact 95 % interval; ×: decided by a failure; right: wins–losses",
-        fontsize=7,
-    )  # fmt: skip
+    footnote(
+        figure,
+        f"difference from {pairs[0]['baseline']}, n = {pairs[0]['pairs']} seeds; left is better; bar: "
+        "median and its exact 95 % interval; ×: decided by a failure; right: wins–losses",
+    )
     return figure
 
 

@@ -17,6 +17,7 @@ from neural_lander.sim.plots.style import (
     DOUBLE,
     SINGLE,
     Array,
+    footnote,
     paper,
     save_paper,
     thin_style_of,
@@ -168,7 +169,12 @@ def fan(traces: Sequence[Trace], baseline: str | None = None) -> Figure:
         else "grey: reference"
     )
     counts = " or ".join(dict.fromkeys(str(len(mine)) for mine in groups.values()))
-    figure.supxlabel(f"median and 95 % of n = {counts} flights at each time; {note}", fontsize=7)
+    what = (
+        "one flight each"
+        if counts == "1"
+        else f"median and 95 % of n = {counts} flights at each time"
+    )
+    footnote(figure, f"{what}; {note}")
     return figure
 
 

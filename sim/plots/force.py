@@ -14,11 +14,21 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
 from neural_lander.sim.plots.fan import ACROSS, Band, band, by_controller, descent_start
-from neural_lander.sim.plots.style import DOUBLE, SINGLE, paper, save_paper, thin_style_of, tidy
+from neural_lander.sim.plots.style import (
+    DOUBLE,
+    SINGLE,
+    footnote,
+    paper,
+    save_paper,
+    thin_style_of,
+    tidy,
+)
 from neural_lander.sim.trace import Trace
 
 DOTS = 250
 """True forces drawn in a panel, spread evenly over the rows."""
+FEW = 5
+"""Fewer flights than this are drawn one by one over height."""
 BIN = 0.025
 """Width of a bin of heights [decades]."""
 LOWEST = 0.003
@@ -54,7 +64,11 @@ def force(traces: Sequence[Trace]) -> Figure:
         line = thin_style_of(name, i)
         _draw(over_height, mine, height=True)
         _draw(over_time, mine, height=False)
-        _model(over_height, _over_height(mine), line)
+        if len(mine) < FEW:
+            for t in mine:
+                over_height.plot(t.clear[: t.free], t.learned[: t.free], zorder=3, **line)
+        else:
+            _model(over_height, _over_height(mine), line)
         learned = [trace.learned[: trace.free] for trace in mine]
         _model(over_time, band(mine, learned), line)
         over_height.set_title(f"{name} (n = {len(mine)})")
@@ -73,9 +87,8 @@ def force(traces: Sequence[Trace]) -> Figure:
     for unused in range(len(groups), across * blocks):
         for axes in panels[2 * (unused // across) : 2 * (unused // across) + 2, unused % across]:
             axes.remove()
-    figure.supxlabel(
-        "dots: true force; line and band: what the model says, median and 95 % of flights",
-        fontsize=7,
+    footnote(
+        figure, "dots: true force; line and band: what the model says, median and 95 % of flights"
     )
     return figure
 

@@ -9,6 +9,7 @@ Sources: Okabe, Ito, "Color universal design", 2008; Tol, "Colour schemes", SRON
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -97,6 +98,11 @@ def tidy(axes: Axes) -> None:
     axes.grid(True, color="0.92", linewidth=0.5)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def footnote(figure: Figure, text: str) -> None:
+    """Say below a figure what is drawn, in lines that fit its width."""
+    figure.supxlabel(fill(text, round(17 * figure.get_figwidth())), fontsize=7)
 
 
 def wide_scale(axes: Axes, which: str, sizes: Sequence[float], linear: float) -> str:

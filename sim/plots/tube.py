@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from neural_lander.sim.plots.fan import by_controller
-from neural_lander.sim.plots.style import DOUBLE, paper, save_paper, style_of, tidy
+from neural_lander.sim.plots.style import DOUBLE, footnote, paper, save_paper, style_of, tidy
 from neural_lander.sim.trace import Trace
 
 
@@ -52,5 +52,5 @@ def tube(traces: Sequence[Trace]) -> Figure:
         panels[i, 0].set_ylabel(f"{name}, n = {len(mine)}\noff the plan [cm]")
     for axes in panels[-1]:
         axes.set_xlabel("time [s]")
-    figure.supxlabel("black: certified tube; lines: flights until contact", fontsize=7)
+    footnote(figure, "black: certified tube; lines: flights until contact")
     return figure
