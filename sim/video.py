@@ -84,7 +84,7 @@ class Stage:
             box = pybullet.createMultiBody(0, -1, shape, centre, **self.here)
             across = [max(1, round(2 * side / TILE)) for side in half[:2]]
             with tempfile.NamedTemporaryFile(suffix=".png") as file:
-                Image.fromarray(checkers(*across, shades)).save(file.name)
+                Image.fromarray(checkers(across[0], across[1], shades)).save(file.name)
                 texture = pybullet.loadTexture(file.name, **self.here)
             pybullet.changeVisualShape(box, -1, textureUniqueId=texture, **self.here)
 
@@ -346,7 +346,7 @@ def _caption(
         state = ending
     draw.text(
         (left + 8, 23),
-        f"{time:5.2f} s   height {round(1e3 * height) + 0:6d} mm",
+        f"{time:5.2f} s   height {round(1e3 * height):6d} mm",
         "black",
         _font(12),
     )

@@ -65,8 +65,10 @@ FONT: dict[Any, Any] = {
 
 
 def save_paper(figure: Figure, out: Path) -> list[Path]:
-    """Write a figure as vectors (PDF) and as pixels (PNG)."""
-    return save(figure, out, ("pdf", "png"), 200)
+    """Write a figure as vectors (PDF) and as pixels (PNG), laid out once."""
+    pixels = save(figure, out, ("png",), 200)
+    figure.set_layout_engine("none")
+    return [*save(figure, out, ("pdf",)), *pixels]
 
 
 def paper() -> Any:
