@@ -35,9 +35,15 @@ def controllers_of(text: str) -> list[str]:
     names = [name.strip() for name in text.split(",")]
     if not all(names) or len(set(names)) < len(names):
         raise InputError(f"--controllers is '{text}', expected different names like pd,observer")
+    from neural_lander.controller.pilot import find_pilot, is_foreign
+
     for name in names:
-        if name not in CONTROLLERS.split(", "):
-            raise InputError(f"controller '{name}' is unknown; take one of {CONTROLLERS}")
+        if is_foreign(name):
+            find_pilot(name)
+        elif name not in CONTROLLERS.split(", "):
+            raise InputError(
+                f"controller '{name}' is unknown; take one of {CONTROLLERS}, or module:Name"
+            )
     return names
 
 
@@ -89,9 +95,8 @@ def outcome_of(run: dict[str, Any]) -> str:
     """Return what became of a flight."""
     if run.get("refused"):
         return "refused"
-    stays_up = "hangs" if run.get("lands", True) else "flown"
-    outcome = "crashed" if run["crashed"] else "landed" if run["landed"] else stays_up
-    return f"{outcome}, uncertified" if run["certified"] is False else outcome
+    outcome = run["outcome"]
+    return f"{outcome}, uncertified" if run["certified"] is False else str(outcome)
 
 
 def show_seeds(controllers: Sequence[dict[str, Any]], out: Report) -> None:
@@ -189,6 +194,7 @@ COUNTS = {
     "landed": "landed",
     "touched": "touched",
     "crashed": "crashed",
+    "slipped": "slid or\ntipped",
     "cut_in_air": "cut in\nair",
     "refused": "refused",
 }

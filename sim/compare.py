@@ -43,6 +43,7 @@ from neural_lander.sim.scenario import Scenario, load_scenario
 from neural_lander.sim.seeds import TRACED, Case, Progress, fly_seeds
 from neural_lander.sim.statistics import ORDER, quantile, share
 from neural_lander.sim.trace import trace_of
+from neural_lander.sim.verdict import REFUSED
 
 SPREADS = (
     "terminal_z_error_m",
@@ -270,6 +271,7 @@ def summarise_seeds(rows: Sequence[Row], by: Sequence[str] = ("scenario",)) -> l
             "landed": sum(row["landed"] for row in flown),
             "landed_share": share(sum(row["landed"] for row in flown), len(mine)),
             "crashed": sum(row["crashed"] for row in flown),
+            "slipped": sum(row["outcome"] in REFUSED for row in flown),
             "touched": sum(row["touched"] for row in flown),
             "cut_in_air": sum(bool(row["cut_in_air"]) for row in flown),
             "intervals": ORDER,

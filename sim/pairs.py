@@ -41,8 +41,8 @@ PAIRED = (
 )
 """Figures that are compared pair by pair; of each the smaller size is better."""
 
-SIMPLE = ("observer", "pid", "textbook", "pd", "indi", "l1")
-"""Controllers without learning and without the simulator's truth: what a baseline is taken from."""
+SIMPLE = ("observer", "pid", "textbook", "textbook-fitted", "pd", "indi", "l1")
+"""Controllers without a network and without the simulator's truth: what a baseline is taken from."""
 
 
 def failed(row: Row) -> bool:

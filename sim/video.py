@@ -339,18 +339,19 @@ def _caption(
     touching = np.flatnonzero(log["truth_contact_force"] > 0)
     free = not len(touching) or row < touching[0]
     error = 1e3 * (height - max(float(log["reference_height"][row]), 0.0))
-    over = row == len(log) - 1
-    ending = "crashed" if summary["crashed"] else "landed" if summary["landed"] else ""
-    state = f"error {error:+6.1f} mm" if free else ending if over and ending else "on the ground"
-    if over and summary["crashed"]:
-        state = ending
+    state = f"error {error:+6.1f} mm" if free else "on the ground"
+    ended = row == len(log) - 1 and (summary["motors_cut"] or summary["crashed"])
+    if ended:
+        state = str(summary["outcome"])
     draw.text(
         (left + 8, 23),
         f"{time:5.2f} s   height {round(1e3 * height):6d} mm",
         "black",
         _font(12),
     )
-    draw.text((left + 8, 39), state, "#B00000" if state == "crashed" else "black", _font(12))
+    draw.text(
+        (left + 8, 39), state, "#B00000" if ended and not summary["landed"] else "black", _font(12)
+    )
     if left:
         draw.line((left, 0, left, SIZE[1]), fill="#808080")
 

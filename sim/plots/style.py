@@ -29,12 +29,13 @@ STYLES: dict[str, tuple[str, Any, float]] = {
     "pd": ("#E69F00", (0, (1, 1)), 1.4),
     "pid": ("#CC79A7", (0, (4, 1.5)), 1.4),
     "textbook": ("#999999", (0, (3, 1, 1, 1)), 1.4),
+    "textbook-fitted": ("#999999", (0, (8, 1.5, 1, 1.5)), 1.4),
     "observer": ("#009E73", (0, (5, 1, 1, 1, 1, 1)), 1.4),
-    "indi": ("#882255", (0, (7, 1.5, 1.5, 1.5)), 1.4),
-    "l1": ("#999933", (0, (1, 2.5)), 1.4),
+    "indi": ("#F0E442", (0, (2, 1, 2, 1, 8, 1)), 1.8),
+    "l1": ("#117733", (0, (1, 2.5)), 2.0),
     "learned": ("#56B4E9", "-", 2.4),
     "learned+observer": ("#0072B2", "-", 1.1),
-    "learned-unbounded": ("#332288", (0, (4, 1, 1, 1, 1, 1, 1, 1)), 1.4),
+    "learned-unbounded": ("#882255", (0, (10, 1)), 1.1),
     "oracle": ("#D55E00", (0, (2, 2)), 1.4),
     "oracle+observer": ("#000000", (0, (6, 2)), 1.4),
 }
@@ -43,7 +44,7 @@ STYLES: dict[str, tuple[str, Any, float]] = {
 SPARE = ("#7F3C8D", "#11A579", "#3969AC", "#F2B701")
 """Colours of controllers from outside."""
 
-MARKERS = "osD^vPhX<d>p"
+MARKERS = "osDd^vPhX<>pH8*4"
 """Markers of the controllers of ``STYLES`` in order, then of those from outside."""
 
 FONT: dict[Any, Any] = {
