@@ -23,7 +23,7 @@ from scipy.spatial.transform import Rotation
 from neural_lander.controller.errors import InputError
 from neural_lander.controller.files import write_whole
 from neural_lander.controller.flight_log import FlightLog
-from neural_lander.controller.terrain import Terrain
+from neural_lander.controller.terrain import Surface, Terrain
 from neural_lander.controller.vehicle import Vehicle, bundled_vehicles, load_vehicle
 from neural_lander.sim.compare import scenario_of
 from neural_lander.sim.plots.style import style_of
@@ -73,15 +73,23 @@ class Stage:
 
     def _put_ground(self, terrain: Terrain) -> None:
         """Lay out squares, and put boxes with squares of other shades on them."""
-        boxes = [((4.0, 4.0, 0.005), (0.0, 0.0, -0.005), (238, 208))]
+        level = (0.0, 0.0, 0.0, 1.0)
+        boxes = [((4.0, 4.0, 0.005), (0.0, 0.0, -0.005), level, (238, 208))]
         for s in terrain.surfaces:
             up = s.height / 2
-            boxes.append(((s.half_x, s.half_y, up), (s.x, s.y, up), (196, 168)))
-        for half, centre, shades in boxes:
+            along_x, along_y = s.gradient
+            normal = np.array([-along_x, -along_y, 1.0]) / math.hypot(along_x, along_y, 1.0)
+            turn = Rotation.from_rotvec(
+                np.arctan2(math.hypot(along_x, along_y), 1.0) * uphill_axis(s)
+            )
+            middle = np.array([s.x, s.y, s.height]) - up * normal
+            half = (s.half_x, s.half_y, up)
+            boxes.append((half, tuple(middle.tolist()), tuple(turn.as_quat().tolist()), (196, 168)))
+        for half, centre, turned, shades in boxes:
             shape = pybullet.createVisualShape(
                 pybullet.GEOM_BOX, halfExtents=half, rgbaColor=[1, 1, 1, 1], **self.here
             )
-            box = pybullet.createMultiBody(0, -1, shape, centre, **self.here)
+            box = pybullet.createMultiBody(0, -1, shape, centre, turned, **self.here)
             across = [max(1, round(2 * side / TILE)) for side in half[:2]]
             with tempfile.NamedTemporaryFile(suffix=".png") as file:
                 Image.fromarray(checkers(across[0], across[1], shades)).save(file.name)
@@ -168,6 +176,12 @@ class Stage:
         return np.reshape(seen, (height, width, 4))[..., :3].astype(np.uint8)
 
 
+def uphill_axis(surface: Surface) -> Array:
+    """Return the level axis (3,) about which a surface is turned to rise."""
+    uphill = math.radians(surface.uphill_deg)
+    return np.array([math.sin(uphill), -math.cos(uphill), 0.0])
+
+
 def checkers(across: int, deep: int, shades: tuple[int, int]) -> Picture:
     """Return a picture of ``across`` times ``deep`` squares of two shades of grey."""
     side = max(1, 512 // max(across, deep))
@@ -223,7 +237,7 @@ def animate_runs(
             f"the runs are of scenario '{summary['scenario']}', which does not come with the package; "
             "give its file with --scenario FILE.toml"
         )
-    return animate(runs, known, world.terrain, out / "landing.gif", progress)
+    return animate(runs, known, world.ground, out / "landing.gif", progress)
 
 
 def animate(

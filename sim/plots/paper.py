@@ -40,7 +40,7 @@ def draw_paper(
         if here:
             paths += draw_fan(here, out / f"fan{end}", baseline)
             if world is not None:
-                paths += draw_path(here, out / f"path{end}", world.terrain)
+                paths += draw_path(here, out / f"path{end}", world.ground)
             paths += draw_force(here, out / f"force{end}")
             paths += draw_tube(here, out / f"tube{end}")
         if baseline is not None:

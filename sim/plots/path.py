@@ -19,6 +19,8 @@ from neural_lander.sim.trace import Trace
 
 SEEDS = 6
 """Landings drawn of each controller, the first ones: more cannot be told apart."""
+EDGE = 0.005
+"""A shadow that rises more than this from row to row has met an edge [m]."""
 WAY = 0.5
 """A set-point that moves sideways farther than this is a way, not a descent [m]."""
 
@@ -59,7 +61,7 @@ def path(traces: Sequence[Trace], terrain: Terrain = FLAT) -> Figure:
         for trace in mine:
             flat = scale * (trace.place[:, :2] - origin)
             ground = np.array([terrain.height(x, y) for x, y in trace.place[:, :2]])
-            ground[1:][np.abs(np.diff(ground)) > 0] = np.nan  # a shadow jumps at an edge
+            ground[1:][np.abs(np.diff(ground)) > EDGE] = np.nan  # a shadow jumps at an edge
             axes.plot(*flat.T, ground, color="0.45", linewidth=0.4, zorder=2)
             axes.plot(*flat.T, trace.place[:, 2], zorder=4, **line | {"linewidth": 0.9})
             end = "X" if trace.crashed else marker_of(name, i)
@@ -121,7 +123,7 @@ def _draw_ground(
         y0, y1 = max(b, s.y - s.half_y), min(d, s.y + s.half_y)
         if x0 >= x1 or y0 >= y1:
             continue
-        h = s.height
-        put([(x0, y0, 0), (x1, y0, 0), (x1, y0, h), (x0, y0, h)], "0.80", 1)
-        put([(x1, y0, 0), (x1, y1, 0), (x1, y1, h), (x1, y0, h)], "0.86", 1)
-        put([(x0, y0, h), (x1, y0, h), (x1, y1, h), (x0, y1, h)], "0.92", 1.1)
+        sw, se, ne, nw = ((x, y, s.top(x, y)) for x, y in ((x0, y0), (x1, y0), (x1, y1), (x0, y1)))
+        put([(x0, y0, 0), (x1, y0, 0), se, sw], "0.80", 1)
+        put([(x1, y0, 0), (x1, y1, 0), ne, se], "0.86", 1)
+        put([sw, se, ne, nw], "0.92", 1.1)
