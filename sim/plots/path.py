@@ -78,7 +78,7 @@ def path(traces: Sequence[Trace], terrain: Terrain = FLAT) -> Figure:
     breadth = high - low
     axes.set_box_aspect(
         (breadth[0], breadth[1], max(top, 0.3 * breadth.max())) if travels else (1, 1, 1.25),
-        zoom=1.25 if travels else 1.0,
+        zoom=1.12 if travels else 1.0,
     )
     axes.view_init(elev=18, azim=-60)
     axes.set_xlabel(f"x [{unit}]", labelpad=-4)
