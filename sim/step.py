@@ -46,6 +46,7 @@ from neural_lander.controller.rotation import (
 from neural_lander.controller.terrain import surface_height
 from neural_lander.controller.touchdown import CUT
 from neural_lander.sim.accelerometer import feel
+from neural_lander.sim.deck import move_deck
 from neural_lander.sim.physics import (
     aerodynamic_wrench,
     clearance,
@@ -111,7 +112,7 @@ def measure(
 
     ``p, v`` are those of the vehicle file's origin; ``omega`` is the true body rate in the world
     frame [rad/s]. The height is that over the surface which the map has under the measured position, or
-    what the range finder says.
+    what the range finder says; over a moving deck it is what a range finder measures.
     """
     speed = v
     if w.range_finder == 1:
@@ -141,6 +142,8 @@ def measure(
     if w.accelerometer == 1:
         felt = feel(w, q, speed, (n[FELT], n[FELT + 1], n[FELT + 2]))
     height = position[2] - surface_height(w, position[0], position[1]) - w.rest_height
+    if w.deck > 0:  # no map knows how high a deck is now: a range finder sees it
+        height = p[2] - surface_height(w, p[0], p[1]) - w.rest_height + n[RANGE]
     if w.height_by_range == 1:
         height = height_by_range(w, attitude, position[2] - w.surface - w.rest_height)
     return position, attitude, velocity, rate, thrusts, height, felt
@@ -262,6 +265,8 @@ def sense(
         q = (-q[0], -q[1], -q[2], -q[3])
     row = noise[k]
     blow(w, t, row, AIR)
+    if w.deck > 0:
+        move_deck(w, t)
     origin, speed = of_origin(w, p, q, v, omega)
     return t, q, origin, speed, measure(w, k, origin, q, speed, omega, row)
 
@@ -367,7 +372,7 @@ def write_row(
     for j in range(3):
         row[i + j] = c.setpoint_position[j]
         row[i + 3 + j] = c.setpoint_velocity[j]
-    row[i + 6] = c.setpoint_position[2] - c.floor
+    row[i + 6] = c.setpoint_position[2] - c.floor - c.deck_moved
     i += 7
     for j in range(3):
         row[i + j] = c.force_command[j]

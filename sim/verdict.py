@@ -98,6 +98,22 @@ def stand_on(
     return Stand(log["truth_height"], tilt, feet, float(log["time"][1] - log["time"][0]))
 
 
+def ground_of(log: FlightLog) -> tuple[Array | tuple[float, float, float], Array | float]:
+    """Return the normal of the surface under a flight and how far it moved, as ``stand_on`` takes them.
+
+    Moved is what of the surface is under the place where the flight ended.
+    """
+    if "truth_surface_normal" not in log:
+        return (0.0, 0.0, 1.0), 0.0
+    normal = log["truth_surface_normal"]
+    slope = -normal[:, :2] / normal[:, 2:]
+    off = log["truth_position"][:, :2] - log["truth_position"][-1, :2]
+    height = log["truth_surface_height"] - (slope * off).sum(axis=1)
+    moved = np.zeros_like(normal)
+    moved[:, 2] = height - height[0]
+    return normal, moved
+
+
 def slide(stand: Stand, outcome: Outcome) -> tuple[float, float]:
     """Return how far the feet moved since they stood [m], and how fast they move in the end [m/s].
 
@@ -140,9 +156,10 @@ def verdict(outcome: Outcome, stand: Stand, carried: Array, lands: bool) -> str:
     return HANGS if cut is None else LANDED
 
 
-def is_still(velocity: Any, omega: Any) -> bool:
-    """Whether a vehicle rests: velocity [m/s] relative to its surface, and rate [rad/s]."""
+def is_still(velocity: Any, omega: Any, rising: float = 0.0) -> bool:
+    """Whether a vehicle rests, by its velocity [m/s], rate [rad/s], and how fast its surface rises."""
     v, w = velocity, omega
-    speed = v[0] * v[0] + v[1] * v[1] + v[2] * v[2]
+    up = v[2] - rising
+    speed = v[0] * v[0] + v[1] * v[1] + up * up
     rate = w[0] * w[0] + w[1] * w[1] + w[2] * w[2]
     return bool(speed < STILL_SPEED**2 and rate < STILL_RATE**2)
