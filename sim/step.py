@@ -283,7 +283,8 @@ def act(
         suppose(w, sent(w, k - w.supposed_latency))
     force, torque, residual = aerodynamic_wrench(w, truth, p, q, v, omega, f)
     if w.near_ground > 0.0:
-        r = near_ground_force(w, origin[2] - w.surface - w.rest_height, row, AIR)
+        above = origin[2] - surface_height(w, origin[0], origin[1]) - w.rest_height
+        r = near_ground_force(w, above, row, AIR)
         force = (force[0] + r[0], force[1] + r[1], force[2] + r[2])
         residual = (residual[0] + r[0], residual[1] + r[1], residual[2] + r[2])
     write_row(log[k], t, w, c, origin, q, speed, omega, measured, commanded, residual, f)

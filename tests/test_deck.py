@@ -306,6 +306,7 @@ HEAD = "name = 'a'\ndescription = 'x'\n"
             "hover = 8\n[sensors]\nposition_latency = 0.05\n[deck]",
             "sensors.position_latency with a .deck.: .* leave one of them out",
         ),
+        ("hover = 8\n[sensors]\ndrop_out_share = 0.1\n[deck]", "sensors.drop_out_share with a .deck."),
         ("hover = 8\n[deck]\nheave = 0.6", "its edge comes down to -0.10 m .* raise it by more"),
         (
             "hover = 8\n[[surface]]\nx = 1\ny = 0\nhalf_x = 1\nhalf_y = 1\nheight = 1\n[deck]",
