@@ -9,7 +9,6 @@ from neural_lander.controller.vehicle import Vehicle
 from neural_lander.sim.deck import Deck
 from neural_lander.sim.physics import reach
 from neural_lander.sim.scenario import Scenario
-from neural_lander.sim.world import LATERAL_FRICTION
 
 SHARE = 0.5
 """Of the acceleration that the rotors have to spare, what following a deck may take."""
@@ -25,7 +24,7 @@ def check_site(scenario: Scenario, vehicle: Vehicle) -> None:
     """
     surface = scenario.ground.under(*scenario.end)
     if scenario.lands and surface is not None:
-        _check_slope(surface, vehicle)
+        _check_slope(surface, vehicle, scenario.legs.friction)
     if scenario.deck is not None:
         _check_deck(scenario, scenario.deck, vehicle)
 
@@ -33,7 +32,7 @@ def check_site(scenario: Scenario, vehicle: Vehicle) -> None:
 def _check_deck(scenario: Scenario, deck: Deck, vehicle: Vehicle) -> None:
     """Refuse a deck that is faster than the vehicle, that tips it over, or that meets it in hover."""
     place = scenario.start_x
-    steepest = _steepest(vehicle)
+    steepest = _steepest(vehicle, scenario.legs.friction)
     if deck.pitch_deg >= steepest:
         raise InputError(
             f"deck.pitch_deg = {deck.pitch_deg:g}, and {vehicle.name} stays where it is up to "
@@ -64,17 +63,17 @@ def _check_deck(scenario: Scenario, deck: Deck, vehicle: Vehicle) -> None:
         )
 
 
-def _check_slope(surface: Surface, vehicle: Vehicle) -> None:
-    steepest = _steepest(vehicle)
+def _check_slope(surface: Surface, vehicle: Vehicle, friction: float) -> None:
+    steepest = _steepest(vehicle, friction)
     if surface.tilt_deg >= steepest:
         raise InputError(
             f"tilt_deg = {surface.tilt_deg:g} degrees under the landing, and "
-            f"{vehicle.name} with friction {LATERAL_FRICTION:g} stays where it is up to "
+            f"{vehicle.name} with friction {friction:g} stays where it is up to "
             f"{steepest:.1f} degrees; tilt it less, or land elsewhere"
         )
 
 
-def _steepest(vehicle: Vehicle) -> float:
+def _steepest(vehicle: Vehicle, friction: float) -> float:
     """Return the tilt at which a standing vehicle slides or falls over downhill [degrees].
 
     It falls over where its weight leaves the polygon of its feet, whatever the heading.
@@ -86,4 +85,4 @@ def _steepest(vehicle: Vehicle) -> float:
     for i, j in zip(order, order[1:] + order[:1], strict=True):
         (ax, ay), (bx, by) = feet[i][:2], feet[j][:2]
         inner = min(inner, abs(ax * by - ay * bx) / math.hypot(bx - ax, by - ay))
-    return math.degrees(min(math.atan(LATERAL_FRICTION), math.atan(inner / vehicle.rest_height)))
+    return math.degrees(min(math.atan(friction), math.atan(inner / vehicle.rest_height)))

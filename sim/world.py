@@ -20,6 +20,7 @@ from neural_lander.controller.rotation import Quaternion, Vector, rotate_back
 from neural_lander.controller.terrain import FLAT, Surface, Terrain
 from neural_lander.controller.vehicle import GRAVITY, Vehicle
 from neural_lander.sim.deck import Swing
+from neural_lander.sim.legs import STIFF, Springs
 from neural_lander.sim.physics import body_box, foot_radius
 
 
@@ -44,8 +45,6 @@ pybullet = _import_quietly("pybullet")
 
 SOLVER_ITERATIONS = 20
 """Of contacts, instead of Bullet's 50: four legs on a floor come to rest at the same digits."""
-LATERAL_FRICTION = 0.6
-"""Rubber feet on a smooth floor, assumed."""
 LEVEL_NORMAL = 0.1
 """A contact whose normal rises less than this is one with a side; a foot on an edge rests steeper."""
 
@@ -57,8 +56,15 @@ class World:
     every call costs a fifth of the step, so it is left out where the client is the default one.
     """
 
-    def __init__(self, vehicle: Vehicle, terrain: Terrain = FLAT, moving: int = 0) -> None:
-        self.vehicle, self.terrain, self.moving = vehicle, terrain, moving
+    def __init__(
+        self,
+        vehicle: Vehicle,
+        terrain: Terrain = FLAT,
+        springs: Springs = STIFF,
+        moving: int = 0,
+    ) -> None:
+        self.vehicle, self.terrain, self.springs = vehicle, terrain, springs
+        self.moving = moving
         self.frame = pybullet.WORLD_FRAME
         self.client = pybullet.connect(pybullet.DIRECT)
         self.pose = self._bind(pybullet.getBasePositionAndOrientation)
@@ -76,7 +82,7 @@ class World:
 
     def _build(self) -> tuple[list[int], int]:
         """Put the plane, the boxes and the body into the world; return what is ground, and the body."""
-        here, v = {"physicsClientId": self.client}, self.vehicle
+        here, v = {"physicsClientId": self.client}, self.springs.unloaded(self.vehicle)
         pybullet.setTimeStep(v.timing.period, **here)
         pybullet.setGravity(0, 0, -GRAVITY, **here)
         pybullet.setPhysicsEngineParameter(numSolverIterations=SOLVER_ITERATIONS, **here)
@@ -102,11 +108,18 @@ class World:
             linearDamping=0,
             angularDamping=0,
             restitution=0,
-            lateralFriction=LATERAL_FRICTION,
+            lateralFriction=self.springs.friction,
             **here,
         )
         for part in ground:
             pybullet.changeDynamics(part, -1, lateralFriction=1.0, **here)
+        if self.springs.stiffness is not None:
+            give = (self.springs.stiffness, self.springs.damping)
+            pybullet.changeDynamics(
+                body, -1, contactStiffness=give[0], contactDamping=give[1], **here
+            )
+            for part in ground:  # springs in a row, dampers in sum: the ground itself adds nothing
+                pybullet.changeDynamics(part, -1, contactStiffness=1e18, contactDamping=0.0, **here)
         return ground, body
 
     def _box(self, s: Surface) -> int:
@@ -190,16 +203,20 @@ class World:
 _kept: World | None = None
 
 
-def world_of(vehicle: Vehicle, terrain: Terrain = FLAT, moving: int = 0) -> World:
-    """Return this process's world for a vehicle and a terrain, building it where the last was another.
+def world_of(
+    vehicle: Vehicle, terrain: Terrain = FLAT, springs: Springs = STIFF, moving: int = 0
+) -> World:
+    """Return this process's world of a vehicle, building it where the last was another.
 
     ``moving`` says which box of the terrain moves, from 1; 0: none.
     """
     global _kept
-    asked = (vehicle.digest, terrain, moving)
-    if _kept is None or (_kept.vehicle.digest, _kept.terrain, _kept.moving) != asked:
+    kept = None
+    if _kept is not None:
+        kept = (_kept.vehicle.digest, _kept.terrain, _kept.springs, _kept.moving)
+    if _kept is None or kept != (vehicle.digest, terrain, springs, moving):
         forget_world()
-        _kept = World(vehicle, terrain, moving)
+        _kept = World(vehicle, terrain, springs, moving)
     return _kept
 
 

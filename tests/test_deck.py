@@ -26,10 +26,11 @@ from neural_lander.controller.terrain import Terrain
 from neural_lander.controller.vehicle import GRAVITY, load_vehicle
 from neural_lander.sim.deck import Deck, Swing, draw_swing, move_deck, store_swing
 from neural_lander.sim.gate import FlightOptions, flight_of
+from neural_lander.sim.legs import STIFF
 from neural_lander.sim.physics import ROTOR, world_record
 from neural_lander.sim.rollout import Flight, fly
 from neural_lander.sim.scenario import load_scenario
-from neural_lander.sim.sensors import draw_range
+from neural_lander.sim.sensors import Sensors, draw_marker_noise
 from neural_lander.sim.world import world_of
 
 AERO = load_vehicle("intel-aero")
@@ -87,7 +88,7 @@ def test_forces_and_contact_meet_the_same_plane(t, p, q):
 
 def carried(deck, phases=(0.4, 2.0), seconds=4.0, x=0.0):
     """Stand on a deck; return over time heights over it, ground forces [N], places, attitudes."""
-    engine = world_of(AERO, Terrain((deck.surface,)), 1)
+    engine = world_of(AERO, Terrain((deck.surface,)), STIFF, 1)
     swing = Swing(deck, phases)
     engine.carry(swing, 0.0)
     tilt = -swing.pose(0.0)[2]
@@ -171,7 +172,7 @@ def heard(frequency, phase, amplitude, seed=0, seconds=10.0, middle=0.004):
     """Hear a swing with the noise of position and range; return errors 50 ms ahead, and the record."""
     record, rng = listener(), np.random.default_rng(seed)
     steps = round(seconds / H)
-    noise = draw_range(AERO, steps, rng) + draw_range(AERO, steps, rng)
+    noise = sum(draw_marker_noise(Sensors(), AERO, steps, rng) for _ in range(2))
     t, w = H * np.arange(steps), 2 * math.pi * frequency
     ahead = middle + amplitude * np.sin(w * (t + 0.05) + phase)
     found = hear_all(record, t, middle + amplitude * np.sin(w * t + phase) + noise)
@@ -306,7 +307,10 @@ HEAD = "name = 'a'\ndescription = 'x'\n"
             "hover = 8\n[sensors]\nposition_latency = 0.05\n[deck]",
             "sensors.position_latency with a .deck.: .* leave one of them out",
         ),
-        ("hover = 8\n[sensors]\ndrop_out_share = 0.1\n[deck]", "sensors.drop_out_share with a .deck."),
+        (
+            "hover = 8\n[sensors]\ndrop_out_share = 0.1\n[deck]",
+            "sensors.drop_out_share with a .deck.",
+        ),
         ("hover = 8\n[deck]\nheave = 0.6", "its edge comes down to -0.10 m .* raise it by more"),
         (
             "hover = 8\n[[surface]]\nx = 1\ny = 0\nhalf_x = 1\nhalf_y = 1\nheight = 1\n[deck]",

@@ -14,6 +14,7 @@ from neural_lander.controller.errors import InputError
 from neural_lander.controller.network import network_record
 from neural_lander.controller.terrain import Surface, Terrain
 from neural_lander.controller.vehicle import load_vehicle
+from neural_lander.sim.legs import STIFF
 from neural_lander.sim.physics import (
     ROTOR,
     aerodynamic_wrench,
@@ -24,7 +25,7 @@ from neural_lander.sim.physics import (
 from neural_lander.sim.rollout import Flight, fly
 from neural_lander.sim.scenario import load_scenario
 from neural_lander.sim.step import measure
-from neural_lander.sim.world import LATERAL_FRICTION, world_of
+from neural_lander.sim.world import world_of
 
 AERO = load_vehicle("intel-aero")
 LEVEL, STILL = (0.0, 0.0, 0.0, 1.0), (0.0, 0.0, 0.0)
@@ -123,11 +124,11 @@ def test_it_stands_on_the_slope_laid_onto_it_and_the_normal_forces_carry_their_s
 
 
 def test_it_stays_below_the_angle_of_friction_and_slides_above():
-    angle = math.degrees(math.atan(LATERAL_FRICTION))
+    angle = math.degrees(math.atan(STIFF.friction))
     assert slid(angle - 2.0, 0.0, 0.3, 0.5)[4] < 1e-3
     below = slid(angle + 2.0, 0.0, 0.3, 0.5)[4]
     a = math.radians(angle + 2.0)
-    free = 9.81 * (math.sin(a) - LATERAL_FRICTION * math.cos(a)) * 0.5**2 / 2
+    free = 9.81 * (math.sin(a) - STIFF.friction * math.cos(a)) * 0.5**2 / 2
     assert below == pytest.approx(free, rel=0.05)
 
 
