@@ -93,6 +93,11 @@ QUANTITIES: dict[str, Quantity] = {
         "truth_surface_height_m",
         help="simulator: height of the tilted or moving surface landed on, at this place and time",
     ),
+    "truth_surface_normal": Quantity(
+        "truth_surface_normal_world_{}",
+        XYZ,
+        help="simulator: upward normal of that surface, world frame",
+    ),
     "truth_surface_speed": Quantity(
         "truth_surface_speed_m_s", help="simulator: how fast that height changes for the vehicle"
     ),

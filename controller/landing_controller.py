@@ -128,9 +128,9 @@ RECORD = np.dtype(
         *terrain.RECORD_FIELDS,
         *feed_forward.RECORD_FIELDS,
         *hover_mass.RECORD_FIELDS,
-        *deck.RECORD_FIELDS,
         *indi.RECORD_FIELDS,
         *l1.RECORD_FIELDS,
+        *deck.RECORD_FIELDS,
         *reference.RECORD_FIELDS,
         *monitor.RECORD_FIELDS,
         # memory
@@ -171,9 +171,9 @@ def controller_record(
     lands: bool = True,
     age: float = 0.0,
     chart: Terrain = FLAT,
+    fitted_radius: float | None = None,
     moving: int = 0,
     deck_way: int = deck.PREDICTED,
-    fitted_radius: float | None = None,
 ) -> npt.NDArray[Any]:
     """Return the record of a controller at rest.
 

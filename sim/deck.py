@@ -100,17 +100,19 @@ class Swing:
             np.float64,
         )
 
-    def rise(self, t: Array) -> Array:
-        """Return how steeply the top rises along x at times t (n,)."""
-        greatest = math.tan(math.radians(self.deck.pitch_deg))
-        return np.asarray(greatest * np.sin(self.deck.omega * t + self.phases[1]), np.float64)
+    def gradient(self, t: Array) -> Array:
+        """Return the slope of the top along x and y at times t (n,), (n, 2)."""
+        rise = math.tan(math.radians(self.deck.pitch_deg))
+        along = rise * np.sin(self.deck.omega * t + self.phases[1])
+        return np.column_stack([along, np.zeros(len(t))])
 
     def seen_from(self, t: float, p: Vector, v: Vector, omega: Vector) -> tuple[Vector, Vector]:
         """Return velocity [m/s] and rate [rad/s] of a body at p as one who stands on the deck sees it."""
-        now, d, w = float(self.rise(np.asarray(t))), self.deck, self.deck.omega
-        up = d.heave * w * math.cos(w * t + self.phases[0])
+        d, w = self.deck, self.deck.omega
         greatest = math.tan(math.radians(d.pitch_deg))
-        turning = -greatest * w * math.cos(w * t + self.phases[1]) / (1 + now * now)  # about y
+        rise = greatest * math.sin(w * t + self.phases[1])
+        turning = -greatest * w * math.cos(w * t + self.phases[1]) / (1 + rise * rise)  # about y
+        up = d.heave * w * math.cos(w * t + self.phases[0])
         z = p[2] - self.pose(t)[0][2]
         moved = (turning * z, 0.0, up - turning * (p[0] - d.x))
         return (v[0] - moved[0], v[1], v[2] - moved[2]), (omega[0], omega[1] - turning, omega[2])

@@ -114,8 +114,8 @@ def _require_possible(flight: Flight, where: str) -> None:
     try:
         flight.real.real(flight.vehicle)
         flight.scenario.sensors.late_steps(flight.vehicle)
-        check_site(flight.scenario, flight.vehicle)
         if flight.aero != "rotor":
             flight.scenario.aerodynamics.require_none()
+        check_site(flight.scenario, flight.vehicle)
     except InputError as error:
         raise InputError(f"scenario {where}: {error}") from error

@@ -33,7 +33,7 @@ def _check_deck(scenario: Scenario, deck: Deck, vehicle: Vehicle) -> None:
     """Refuse a deck that is faster than the vehicle, that tips it over, or that meets it in hover."""
     place = scenario.start_x
     steepest = _steepest(vehicle, scenario.legs.friction)
-    if deck.pitch_deg >= steepest:
+    if deck.pitch_deg > 0 and deck.pitch_deg >= steepest:
         raise InputError(
             f"deck.pitch_deg = {deck.pitch_deg:g}, and {vehicle.name} stays where it is up to "
             f"{steepest:.1f} degrees; lessen it"
@@ -65,7 +65,7 @@ def _check_deck(scenario: Scenario, deck: Deck, vehicle: Vehicle) -> None:
 
 def _check_slope(surface: Surface, vehicle: Vehicle, friction: float) -> None:
     steepest = _steepest(vehicle, friction)
-    if surface.tilt_deg >= steepest:
+    if surface.tilt_deg > 0 and surface.tilt_deg >= steepest:
         raise InputError(
             f"tilt_deg = {surface.tilt_deg:g} degrees under the landing, and "
             f"{vehicle.name} with friction {friction:g} stays where it is up to "

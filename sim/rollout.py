@@ -253,9 +253,9 @@ def run(
         lands,
         age=flight.scenario.sensors.late_steps(vehicle) * vehicle.timing.period,
         chart=chart,
+        fitted_radius=flight.fitted_radius,
         moving=flight.scenario.moving,
         deck_way=flight.deck_way,
-        fitted_radius=flight.fitted_radius,
     )
     if control[0]["residual"] == NETWORK and flight.network is None:
         raise InputError(f"controller '{flight.controller}' needs a model; give --model MODEL")
@@ -293,8 +293,9 @@ def run(
     )
     turned = (0.0, 0.0, math.sin(yaw / 2), math.cos(yaw / 2))
     begin = (at, turned, velocity, (0.0, 0.0, 0.0))
-    springs = scenario.legs.springs(vehicle)
-    engine = world_of(deviation.real(vehicle), terrain, springs, scenario.moving)
+    engine = world_of(
+        deviation.real(vehicle), terrain, scenario.legs.springs(vehicle), scenario.moving
+    )
     turn: Step = step
     freely: Callable[..., Any] | None = fly_freely
     if foreign:
@@ -420,22 +421,32 @@ def _loop(
 
 def with_surface(log: FlightLog, scenario: Scenario, swing: Swing | None = None) -> FlightLog:
     """Return the log with the surface that is landed on, where that is no level one at rest."""
-    t, p, v = log["time"], log["truth_position"], log["truth_velocity"]
-    surface = scenario.terrain.under(*scenario.end)
-    rise = np.zeros((len(t), 2))
     if swing is not None:
-        height, speed = swing.height(t, p[:, 0]), swing.speed(t, p[:, 0], v[:, 0])
-        rise[:, 0] = swing.rise(t)
-    elif surface is not None and not surface.level:
-        rise[:] = surface.gradient
-        height = surface.height + (rise * (p[:, :2] - (surface.x, surface.y))).sum(axis=1)
-        speed = (rise * v[:, :2]).sum(axis=1)
-    else:
+        x, moving = log["truth_position"][:, 0], log["truth_velocity"][:, 0]
+        columns = {
+            "truth_surface_height": swing.height(log["time"], x),
+            "truth_surface_speed": swing.speed(log["time"], x, moving),
+            "truth_surface_normal": normals(swing.gradient(log["time"])),
+        }
+        return replace(log, columns={**log.columns, **columns})
+    surface = scenario.terrain.under(*scenario.end)
+    if surface is None or surface.level:
         return log
+    rise = surface.gradient
+    p, v = log["truth_position"], log["truth_velocity"]
+    height = surface.height + rise[0] * (p[:, 0] - surface.x) + rise[1] * (p[:, 1] - surface.y)
     columns = {
-        "truth_surface_height": height, "truth_surface_speed": speed, "truth_surface_rise": rise
-    }  # fmt: skip
+        "truth_surface_height": height,
+        "truth_surface_speed": rise[0] * v[:, 0] + rise[1] * v[:, 1],
+        "truth_surface_normal": normals(np.tile(rise, (len(log), 1))),
+    }
     return replace(log, columns={**log.columns, **columns})
+
+
+def normals(gradient: Array) -> Array:
+    """Return the upward unit normals (n, 3) of planes z = gradient x, gradient (n, 2)."""
+    up = np.column_stack([-gradient, np.ones(len(gradient))])
+    return np.asarray(up / np.linalg.norm(up, axis=1, keepdims=True))
 
 
 def flight_log(rows: Array, flight: Flight, seed: int, **metadata: Any) -> FlightLog:

@@ -20,7 +20,16 @@ from neural_lander.controller.landing_controller import KINDS
 from neural_lander.controller.monitor import EVENTS, Limits
 from neural_lander.controller.setpoint import Plan
 from neural_lander.controller.vehicle import Vehicle
-from neural_lander.sim.verdict import LANDED, REFUSED, SLIPPED, Outcome, slide, stand_on, verdict
+from neural_lander.sim.verdict import (
+    LANDED,
+    REFUSED,
+    SLIPPED,
+    Outcome,
+    ground_of,
+    slide,
+    stand_on,
+    verdict,
+)
 
 Array = npt.NDArray[np.float64]
 
@@ -56,7 +65,7 @@ def summarise(
     descended = until > begin
     half = slice(max(begin, until - round(0.5 / period)), until)
     last = slice(max(0, len(t) - round(1.0 / period), outcome.cut_at or 0), len(t))
-    stand = stand_on(log, vehicle, *surface_of(log))
+    stand = stand_on(log, vehicle, *ground_of(log))
     became = verdict(outcome, stand, log["truth_contact_force"], lands)
     tilt = np.arccos(np.clip(1 - 2 * (log["truth_attitude"][:, :2] ** 2).sum(axis=-1), -1, 1))
     xy = np.linalg.norm(position[:, :2] - log["setpoint_position"][:, :2], axis=-1)
@@ -114,15 +123,6 @@ def height_over_end(log: FlightLog) -> Array:
         return np.asarray(log["truth_position"][:, 2] - standing)
     floor = log["setpoint_position"][:, 2] - log["reference_height"]
     return np.asarray(log["truth_position"][:, 2] - floor)
-
-
-def surface_of(log: FlightLog) -> tuple[Array | tuple[float, float, float], Array | float]:
-    """Return normal (n, 3) and place (n, 3) [m] of the surface landed on, as ``stand_on`` takes them."""
-    if "truth_surface_height" not in log:
-        return (0.0, 0.0, 1.0), 0.0
-    normal = np.column_stack([-log["truth_surface_rise"], np.ones(len(log))])
-    normal /= np.linalg.norm(normal, axis=1, keepdims=True)
-    return normal, log["truth_surface_height"][:, None] * (0.0, 0.0, 1.0)
 
 
 def velocity_over_surface(log: FlightLog) -> Array:

@@ -93,6 +93,23 @@ def stand_on(
     return Stand(log["truth_height"], tilt, feet, float(log["time"][1] - log["time"][0]))
 
 
+def ground_of(log: FlightLog) -> tuple[Array | tuple[float, float, float], Array | float]:
+    """Return the normal of the surface under a flight and where it is, as ``stand_on`` takes them.
+
+    Where: the height of its place under the flight's end, so that the feet are seen from there, and a
+    surface that pitches does not swing them.
+    """
+    if "truth_surface_normal" not in log:
+        return (0.0, 0.0, 1.0), 0.0
+    normal = log["truth_surface_normal"]
+    slope = -normal[:, :2] / normal[:, 2:]
+    off = log["truth_position"][:, :2] - log["truth_position"][-1, :2]
+    height = log["truth_surface_height"] - (slope * off).sum(axis=1)
+    moved = np.zeros_like(normal)
+    moved[:, 2] = height
+    return normal, moved
+
+
 def slide(stand: Stand, outcome: Outcome) -> tuple[float, float]:
     """Return how far the feet moved since they stood [m], and how fast they move in the end [m/s].
 
@@ -136,7 +153,7 @@ def verdict(outcome: Outcome, stand: Stand, carried: Array, lands: bool) -> str:
 
 
 def is_still(velocity: Any, omega: Any) -> bool:
-    """Whether a vehicle rests: velocity [m/s] relative to its surface, and rate [rad/s]."""
+    """Whether a vehicle rests: velocity [m/s] and rate [rad/s] relative to its surface."""
     v, w = velocity, omega
     speed = v[0] * v[0] + v[1] * v[1] + v[2] * v[2]
     rate = w[0] * w[0] + w[1] * w[1] + w[2] * w[2]

@@ -63,8 +63,8 @@ class World:
         springs: Springs = STIFF,
         moving: int = 0,
     ) -> None:
-        self.vehicle, self.terrain, self.springs = vehicle, terrain, springs
-        self.moving = moving
+        self.vehicle, self.terrain = vehicle, terrain
+        self.springs, self.moving = springs, moving
         self.frame = pybullet.WORLD_FRAME
         self.client = pybullet.connect(pybullet.DIRECT)
         self.pose = self._bind(pybullet.getBasePositionAndOrientation)
@@ -211,9 +211,7 @@ def world_of(
     ``moving`` says which box of the terrain moves, from 1; 0: none.
     """
     global _kept
-    kept = None
-    if _kept is not None:
-        kept = (_kept.vehicle.digest, _kept.terrain, _kept.springs, _kept.moving)
+    kept = _kept and (_kept.vehicle.digest, _kept.terrain, _kept.springs, _kept.moving)
     if _kept is None or kept != (vehicle.digest, terrain, springs, moving):
         forget_world()
         _kept = World(vehicle, terrain, springs, moving)
