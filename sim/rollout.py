@@ -44,13 +44,20 @@ from neural_lander.sim.landing_site import check_site
 from neural_lander.sim.physics import NEAR, load_aerodynamics, reach, world_record
 from neural_lander.sim.piloted import Step, fly_freely_with, piloted_step
 from neural_lander.sim.scenario import Scenario
-from neural_lander.sim.sensors import draw_bias, draw_drop_outs, draw_noise, draw_range_noise
+from neural_lander.sim.sensors import (
+    draw_bias,
+    draw_drop_outs,
+    draw_marker_noise,
+    draw_noise,
+    draw_range_noise,
+)
 from neural_lander.sim.step import (
     AIR,
     CHANCES,
     DROP_OUT,
     FELT,
     LOGGED,
+    MARKER,
     RANGE,
     ROW,
     fly_freely,
@@ -234,7 +241,8 @@ def run(
     aerodynamics, real = load_aerodynamics(flight.aero, vehicle)
     terrain, end = flight.scenario.ground, plan.coefficients[-1, :2, 0]
     surface = terrain.height(end[0], end[1])
-    chart = FLAT if flight.scenario.sensors.height == "range" else terrain
+    blind = flight.scenario.sensors.height == "range" and flight.scenario.deck is None
+    chart = FLAT if blind else terrain
     foreign = is_foreign(flight.controller)
     control = controller_record(
         vehicle,
@@ -313,7 +321,7 @@ def with_chances(noise: Array, flight: Flight, rng: np.random.Generator) -> Arra
     steps, deck = len(noise), flight.scenario.deck
     if sensors.accelerometer:
         noise = np.hstack([noise, np.zeros((steps, CHANCES - DROP_OUT))])
-        noise[:, FELT:] = draw_feeling(flight.vehicle, sensors, steps, rng)
+        noise[:, FELT:MARKER] = draw_feeling(flight.vehicle, sensors, steps, rng)
     if not (
         deck
         or wind.turbulence
@@ -323,16 +331,14 @@ def with_chances(noise: Array, flight: Flight, rng: np.random.Generator) -> Arra
         or sensors.has_range_finder
     ):
         return noise
-    for_air, for_bias, for_drop_outs, for_range = rng.spawn(4)
+    for_air, for_bias, for_drop_outs, for_range, for_marker = rng.spawn(5)
     rows = np.zeros((steps, CHANCES))
     rows[:, : noise.shape[1]] = noise
     rows[:, :3] += draw_bias(sensors, steps, period, for_bias)
     rows[:, DROP_OUT] = draw_drop_outs(sensors, steps, period, for_drop_outs)
     rows[:, AIR:RANGE] = draw_air(wind, flight.scenario.start_height, steps, period, for_air)
-    if sensors.has_range_finder:
-        rows[:, RANGE] = draw_range_noise(sensors, flight.vehicle, steps, for_range)
-    elif deck:
-        rows[:, RANGE] = draw_noise(flight.vehicle, steps, for_range, sensors.colour)[:, 0]
+    rows[:, RANGE] = draw_range_noise(sensors, flight.vehicle, steps, for_range)
+    rows[:, MARKER] = draw_marker_noise(sensors, flight.vehicle, steps, for_marker)
     return rows
 
 
@@ -372,7 +378,7 @@ def _loop(
     cut_at = contact_at = None
     near = False
     sides = bool(engine.terrain.surfaces)
-    crash, speed_before, carried = "", 0.0, 0.0
+    crash, speed_before = "", 0.0
     k = first
     for k in range(first, steps):
         p, q = pose(body)
@@ -384,7 +390,7 @@ def _loop(
             near = True
             engine.feel_ground(True)
         if near and swing is not None:
-            carried = engine.carry(swing, k * engine.vehicle.timing.period)
+            engine.carry(swing, k * engine.vehicle.timing.period)
         push(body, -1, force, p, frame)
         turn(body, -1, torque, frame)
         advance()
@@ -404,7 +410,9 @@ def _loop(
             cut_at = k
             last = min(last, k + round(AFTER_CUT / engine.vehicle.timing.period))
             watched = min(steps - 1, last + round(WATCHED / engine.vehicle.timing.period))
-        if crash or (k >= last and (cut_at is None or k >= watched or is_still(v, omega, carried))):
+        if swing is not None:
+            v, omega = swing.seen_from(k * engine.vehicle.timing.period, p, v, omega)
+        if crash or (k >= last and (cut_at is None or k >= watched or is_still(v, omega))):
             break
         speed_before = v[2]
     # the ground's force over the last step is not known yet: that row is left out

@@ -99,9 +99,10 @@ def stand_on(
 
 
 def ground_of(log: FlightLog) -> tuple[Array | tuple[float, float, float], Array | float]:
-    """Return the normal of the surface under a flight and how far it moved, as ``stand_on`` takes them.
+    """Return the normal of the surface under a flight and where it is, as ``stand_on`` takes them.
 
-    Moved is what of the surface is under the place where the flight ended.
+    Where: the height of its place under the flight's end, so that the feet are seen from there, and a
+    surface that pitches does not swing them.
     """
     if "truth_surface_normal" not in log:
         return (0.0, 0.0, 1.0), 0.0
@@ -110,7 +111,7 @@ def ground_of(log: FlightLog) -> tuple[Array | tuple[float, float, float], Array
     off = log["truth_position"][:, :2] - log["truth_position"][-1, :2]
     height = log["truth_surface_height"] - (slope * off).sum(axis=1)
     moved = np.zeros_like(normal)
-    moved[:, 2] = height - height[0]
+    moved[:, 2] = height
     return normal, moved
 
 
@@ -156,10 +157,9 @@ def verdict(outcome: Outcome, stand: Stand, carried: Array, lands: bool) -> str:
     return HANGS if cut is None else LANDED
 
 
-def is_still(velocity: Any, omega: Any, rising: float = 0.0) -> bool:
-    """Whether a vehicle rests, by its velocity [m/s], rate [rad/s], and how fast its surface rises."""
+def is_still(velocity: Any, omega: Any) -> bool:
+    """Whether a vehicle rests: velocity [m/s] and rate [rad/s] relative to its surface."""
     v, w = velocity, omega
-    up = v[2] - rising
-    speed = v[0] * v[0] + v[1] * v[1] + up * up
+    speed = v[0] * v[0] + v[1] * v[1] + v[2] * v[2]
     rate = w[0] * w[0] + w[1] * w[1] + w[2] * w[2]
     return bool(speed < STILL_SPEED**2 and rate < STILL_RATE**2)
