@@ -101,6 +101,9 @@ QUANTITIES: dict[str, Quantity] = {
     "truth_surface_speed": Quantity(
         "truth_surface_speed_m_s", help="simulator: how fast that height changes for the vehicle"
     ),
+    "truth_surface_rise": Quantity(
+        "truth_surface_rise_{}", ("x", "y"), help="simulator: slope of that surface along x and y"
+    ),
     "truth_force": Quantity(
         "truth_residual_force_world_{}_n", XYZ, False, "simulator: residual force"
     ),

@@ -106,6 +106,17 @@ class Swing:
         along = rise * np.sin(self.deck.omega * t + self.phases[1])
         return np.column_stack([along, np.zeros(len(t))])
 
+    def seen_from(self, t: float, p: Vector, v: Vector, omega: Vector) -> tuple[Vector, Vector]:
+        """Return velocity [m/s] and rate [rad/s] of a body at p as one who stands on the deck sees it."""
+        d, w = self.deck, self.deck.omega
+        greatest = math.tan(math.radians(d.pitch_deg))
+        rise = greatest * math.sin(w * t + self.phases[1])
+        turning = -greatest * w * math.cos(w * t + self.phases[1]) / (1 + rise * rise)  # about y
+        up = d.heave * w * math.cos(w * t + self.phases[0])
+        z = p[2] - self.pose(t)[0][2]
+        moved = (turning * z, 0.0, up - turning * (p[0] - d.x))
+        return (v[0] - moved[0], v[1], v[2] - moved[2]), (omega[0], omega[1] - turning, omega[2])
+
     def pose(self, t: float) -> tuple[Vector, Quaternion, float]:
         """Return place of the top's middle [m], attitude, and angle about y [rad] at time t [s]."""
         d, w = self.deck, self.deck.omega

@@ -76,7 +76,7 @@ class Episode:
         sides = bool(engine.terrain.surfaces)
         contact_at, cut_at = self.outcome.contact_at, self.outcome.cut_at
         crash, last, watched = self.outcome.crash, self.last, self._watched
-        period, carried = engine.vehicle.timing.period, 0.0
+        period = engine.vehicle.timing.period
         near, speed_before = self._near, self._speed_before
         k = self.k
         while k < until:
@@ -87,7 +87,7 @@ class Episode:
                 near = True
                 engine.feel_ground(True)
             if near and swing is not None:
-                carried = engine.carry(swing, k * period)
+                engine.carry(swing, k * period)
             push(body, -1, force, p, frame)
             turn(body, -1, torque, frame)
             advance()
@@ -107,9 +107,9 @@ class Episode:
                 cut_at = k
                 last = min(last, k + round(AFTER_CUT / period))
                 watched = min(self._end, last + round(WATCHED / period))
-            if crash or (
-                k >= last and (cut_at is None or k >= watched or is_still(v, omega, carried))
-            ):
+            if swing is not None:
+                v, omega = swing.seen_from(k * period, p, v, omega)
+            if crash or (k >= last and (cut_at is None or k >= watched or is_still(v, omega))):
                 self.over = True
                 break
             speed_before = v[2]

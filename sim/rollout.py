@@ -44,13 +44,20 @@ from neural_lander.sim.physics import NEAR, load_aerodynamics, reach, world_reco
 from neural_lander.sim.piloted import Step, fly_freely_with, piloted_step
 from neural_lander.sim.policy import load_policy as load_policy  # so that policies are controllers
 from neural_lander.sim.scenario import Scenario
-from neural_lander.sim.sensors import draw_bias, draw_drop_outs, draw_noise, draw_range_noise
+from neural_lander.sim.sensors import (
+    draw_bias,
+    draw_drop_outs,
+    draw_marker_noise,
+    draw_noise,
+    draw_range_noise,
+)
 from neural_lander.sim.step import (
     AIR,
     CHANCES,
     DROP_OUT,
     FELT,
     LOGGED,
+    MARKER,
     RANGE,
     ROW,
     fly_freely,
@@ -269,7 +276,8 @@ def run(
 def chart_of(flight: Flight) -> Terrain:
     """Return the map that the vehicle has of its ground."""
     scenario = flight.scenario
-    return FLAT if scenario.sensors.height == "range" else scenario.ground
+    blind = scenario.sensors.height == "range" and scenario.deck is None
+    return FLAT if blind else scenario.ground
 
 
 def prepare(
@@ -352,7 +360,7 @@ def with_chances(noise: Array, flight: Flight, rng: np.random.Generator) -> Arra
     steps, deck = len(noise), flight.scenario.deck
     if sensors.accelerometer:
         noise = np.hstack([noise, np.zeros((steps, CHANCES - DROP_OUT))])
-        noise[:, FELT:] = draw_feeling(flight.vehicle, sensors, steps, rng)
+        noise[:, FELT:MARKER] = draw_feeling(flight.vehicle, sensors, steps, rng)
     if not (
         deck
         or wind.turbulence
@@ -362,16 +370,14 @@ def with_chances(noise: Array, flight: Flight, rng: np.random.Generator) -> Arra
         or sensors.has_range_finder
     ):
         return noise
-    for_air, for_bias, for_drop_outs, for_range = rng.spawn(4)
+    for_air, for_bias, for_drop_outs, for_range, for_marker = rng.spawn(5)
     rows = np.zeros((steps, CHANCES))
     rows[:, : noise.shape[1]] = noise
     rows[:, :3] += draw_bias(sensors, steps, period, for_bias)
     rows[:, DROP_OUT] = draw_drop_outs(sensors, steps, period, for_drop_outs)
     rows[:, AIR:RANGE] = draw_air(wind, flight.scenario.start_height, steps, period, for_air)
-    if sensors.has_range_finder:
-        rows[:, RANGE] = draw_range_noise(sensors, flight.vehicle, steps, for_range)
-    elif deck:
-        rows[:, RANGE] = draw_noise(flight.vehicle, steps, for_range, sensors.colour)[:, 0]
+    rows[:, RANGE] = draw_range_noise(sensors, flight.vehicle, steps, for_range)
+    rows[:, MARKER] = draw_marker_noise(sensors, flight.vehicle, steps, for_marker)
     return rows
 
 

@@ -140,11 +140,12 @@ def check_deck(scenario: Scenario) -> None:
             f"hover is {scenario.hover:g} s, too short to hear a whole swing of the deck "
             f"(frequency_hz = {deck.frequency_hz:g}) and to take it up: make it {needed:.1f} s or more"
         )
-    if scenario.sensors.position_latency > 0:
-        raise InputError(
-            "sensors.position_latency with a [deck]: its height is found from position and range "
-            "of one moment; leave one of them out"
-        )
+    for name in ("position_latency", "drop_out_share"):
+        if getattr(scenario.sensors, name) > 0:
+            raise InputError(
+                f"sensors.{name} with a [deck]: its height is found from position and range of one "
+                "moment; leave one of them out"
+            )
     low = deck.height - deck.amplitude(deck.x + deck.half_x)
     if low < LOWEST:
         raise InputError(

@@ -147,11 +147,11 @@ class World:
             pybullet.changeDynamics(box, -1, collisionMargin=0.0, **here)
         return box
 
-    def carry(self, swing: Swing, t: float) -> float:
+    def carry(self, swing: Swing, t: float) -> None:
         """Put the box that moves where it is at t, with the velocity that takes it to its next place.
 
         The solver of contacts sees that velocity; a box that were only put elsewhere would press its
-        way into what stands on it. Returns how fast the top's middle rises [m/s].
+        way into what stands on it.
         """
         h, box = self.vehicle.timing.period, self.ground[self.moving]
         (x, y, z), (i, j, k, w), angle = swing.pose(t)
@@ -163,7 +163,6 @@ class World:
         velocity = (pulled[0], 0.0, (z_next - z) / h + pulled[2])
         pybullet.resetBasePositionAndOrientation(box, at, (i, j, k, w), physicsClientId=self.client)
         pybullet.resetBaseVelocity(box, velocity, (0.0, turning, 0.0), physicsClientId=self.client)
-        return (z_next - z) / h
 
     def feel_ground(self, on: bool) -> None:
         """Look for contact between the body and the ground, or save the search while far away."""

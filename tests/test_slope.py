@@ -14,7 +14,7 @@ from neural_lander.controller.errors import InputError
 from neural_lander.controller.network import network_record
 from neural_lander.controller.terrain import Surface, Terrain
 from neural_lander.controller.vehicle import load_vehicle
-from neural_lander.sim.legs import STIFF
+from neural_lander.sim.legs import STIFF, Footing
 from neural_lander.sim.physics import (
     ROTOR,
     aerodynamic_wrench,
@@ -22,6 +22,7 @@ from neural_lander.sim.physics import (
     hull_points,
     world_record,
 )
+from neural_lander.sim.range_finder import ray_length
 from neural_lander.sim.rollout import Flight, fly
 from neural_lander.sim.scenario import load_scenario
 from neural_lander.sim.step import measure
@@ -81,6 +82,19 @@ def test_height_is_measured_over_the_slope_under_the_place():
         found = measure(w, 0, (0.3, y, 4.0), LEVEL, STILL, STILL, np.zeros(16))[5]
         expected = 4.0 - 2.5 - math.tan(math.radians(8.0)) * y - AERO.rest_height
         assert found == pytest.approx(expected, abs=1e-12)
+
+
+@given(tilt=st.floats(0.0, 30), uphill=st.floats(-180, 180), height=st.floats(0.09, 1.0))
+def test_a_beam_along_the_surfaces_normal_is_as_long_as_the_distance_and_one_straight_down_longer(
+    tilt, uphill, height
+):
+    surface = ramp(tilt, uphill)
+    p = np.array([0.1, -0.1, surface.top(0.1, -0.1)]) + height * normal(surface)
+    w = world(surface)
+    down = tuple(-normal(surface))
+    assert ray_length.py_func(w, tuple(p), down) == pytest.approx(height, abs=1e-9)
+    straight = ray_length.py_func(w, tuple(p), (0.0, 0.0, -1.0))
+    assert straight == pytest.approx(height / normal(surface)[2], abs=1e-9)
 
 
 @given(
@@ -149,6 +163,15 @@ def test_it_lands_on_the_slope_and_stays(controller):
         end = Rotation.from_quat(log["truth_attitude"][-1]).apply([0.0, 0.0, 1.0])
         assert math.degrees(math.acos(end @ normal(surface))) < 1.0
         assert np.linalg.norm(log["truth_velocity"][-1]) < 0.05
+
+
+def test_a_slope_that_hardly_holds_it_is_one_it_slides_down():
+    """With friction a little over tan 8 degrees = 0.141 it would stay where it is put, but not come
+    to a stop within 5 cm; with rubber's 0.6 it does."""
+    for friction, outcome in ((0.145, "slid"), (0.6, "landed")):
+        scenario = replace(load_scenario("slope"), legs=Footing(friction=friction))
+        summary = fly(Flight(AERO, "observer", scenario, engine="hybrid"), 1).summary
+        assert summary["outcome"] == outcome
 
 
 def test_figures_are_over_the_slope():
