@@ -29,7 +29,7 @@ from neural_lander.learning.training import TrainingSettings, train
 from neural_lander.scripts.cli_flight import seeds_of
 from neural_lander.scripts.exit_status import exits
 from neural_lander.sim.collect import collect
-from neural_lander.sim.efficiency_plot import draw_efficiency
+from neural_lander.sim.plots.efficiency import draw_efficiency
 from neural_lander.sim.quality import SHARE, qualities
 from neural_lander.sim.rollout import Flight, fly
 from neural_lander.sim.scenario import load_scenario

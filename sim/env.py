@@ -254,12 +254,12 @@ def flight_to_steer(scenario: str, vehicle: str, aero: str, reference: str, nomi
 
 def observation_space() -> Space:
     """Return the space of what an agent sees."""
-    return gymnasium.spaces.Box(-CLIP, CLIP, (SIZE,), np.float32)  # type: ignore[return-value]
+    return gymnasium.spaces.Box(-CLIP, CLIP, (SIZE,), np.float32)
 
 
 def action_space(batch: Batch) -> Space:
     """Return the space of what an agent does."""
-    return gymnasium.spaces.Box(-1.0, 1.0, (batch.size,), np.float32)  # type: ignore[return-value]
+    return gymnasium.spaces.Box(-1.0, 1.0, (batch.size,), np.float32)
 
 
 gymnasium.register(
