@@ -30,7 +30,7 @@ from neural_lander.scripts.cli_flight import seeds_of
 from neural_lander.scripts.exit_status import exits
 from neural_lander.sim.collect import collect
 from neural_lander.sim.plots.efficiency import draw_efficiency
-from neural_lander.sim.quality import SHARE, qualities
+from neural_lander.sim.quality import qualities, reached
 from neural_lander.sim.rollout import Flight, fly
 from neural_lander.sim.scenario import load_scenario
 
@@ -61,15 +61,6 @@ def residual_curves(
             curve.append(seen)
             console.print(f"{controller}, {flights * duration:.0f} s: {seen['good']} good")
     return curves
-
-
-def reached(curve: Sequence[dict[str, Any]]) -> float | None:
-    """Return the data [s] from which on 95 % of the landings were good at every look."""
-    good = [entry["good"] >= SHARE * entry["flown"] for entry in curve]
-    if not good[-1]:
-        return None
-    last_bad = max((i for i, well in enumerate(good) if not well), default=-1)
-    return float(curve[last_bad + 1]["flown_s"])
 
 
 @exits

@@ -1,6 +1,6 @@
 """When a landing is a good one: the mark that ways to learn are compared by."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,3 +39,12 @@ def qualities(summaries: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "crashed": sum(s["crashed"] for s in summaries),
         **{key: median(key) for key in ("terminal_z_error_m", "touchdown_speed_m_s", "xy_end_m")},
     }
+
+
+def reached(curve: Sequence[Mapping[str, Any]]) -> float | None:
+    """Return the data [s] from which on 95 % of the landings were good at every look; None: never."""
+    good = [entry["good"] >= SHARE * entry["flown"] for entry in curve]
+    if not good or not good[-1]:
+        return None
+    last_bad = max((i for i, well in enumerate(good) if not well), default=-1)
+    return float(curve[last_bad + 1]["flown_s"])
