@@ -149,9 +149,7 @@ def test_training_twice_with_one_seed_gives_one_policy_and_its_curve(folder):
     from neural_lander.sim.env import flight_to_steer
     from neural_lander.sim.ppo import Settings, train
 
-    steered = flight_to_steer(
-        str(folder / "low.toml"), "intel-aero", "rotor", "s-curve", "observer"
-    )
+    steered = flight_to_steer(str(folder / "low.toml"), "intel-aero", "rotor", "s-curve", "pd")
     small = Settings(flights=4, steps=16, minibatch=32, epochs=1, hidden=(8,))
     results = []
     for name in ("a.zip", "b.zip"):
@@ -182,7 +180,7 @@ def test_training_twice_with_one_seed_gives_one_policy_and_its_curve(folder):
         with zipfile.ZipFile(folder / name) as archive:
             weights.append(archive.read("policy.pth"))
     assert len(weights[0]) == len(weights[1])
-    assert how_asked(folder / "a.zip") == Asked("residual", "observer", 10)
+    assert how_asked(folder / "a.zip") == Asked("residual", "pd", 10)
 
 
 def test_what_is_no_policy_is_named(folder):
