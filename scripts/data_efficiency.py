@@ -1,8 +1,8 @@
 """How many seconds of flight it takes to land well: a learned residual force, against PPO.
 
-    python scripts/data_efficiency.py --out DIR [--ppo NAME=curve.json ...] [--seeds 0:40]
+    python scripts/data_efficiency.py --out DIR [--ppo NAME=curve.json ...] [--seeds 0:40] [--sets 1x15,...]
 
-The residual: flies 1 x 15, 1 x 30, 1 x 60, 2 x 60, 4 x 60 s of collection flights, trains on each set,
+The residual: flies 1, 1, 1, 2 and 4 collection flights of 15, 30, 60, 60 and 60 s, trains on each set,
 lands every seed uncertified. PPO: the learning curves that train_ppo.py wrote. Beside them what flies
 without any data. A landing is good as sim/quality.py says. Writes data_efficiency.json, .png, .pdf.
 """
@@ -34,8 +34,16 @@ from neural_lander.sim.quality import qualities, reached
 from neural_lander.sim.rollout import Flight, fly
 from neural_lander.sim.scenario import load_scenario
 
-SETS = ((1, 15.0), (1, 30.0), (1, 60.0), (2, 60.0), (4, 60.0))
+SETS = "1x15,1x30,1x60,2x60,4x60"
 """Collection flights and the duration of each [s]."""
+
+
+def sets_of(text: str) -> list[tuple[int, float]]:
+    """Read ``NxS,...``: N flights of S seconds."""
+    try:
+        return [(int(n), float(s)) for n, s in (one.split("x") for one in text.split(","))]
+    except ValueError:
+        raise InputError(f"--sets is '{text}', expected flights x seconds like {SETS}") from None
 
 
 def landed(flight: Flight, seeds: Sequence[int]) -> dict[str, Any]:
@@ -44,12 +52,17 @@ def landed(flight: Flight, seeds: Sequence[int]) -> dict[str, Any]:
 
 
 def residual_curves(
-    vehicle: Vehicle, aero: str, seeds: Sequence[int], out: Path, console: Console
+    vehicle: Vehicle,
+    aero: str,
+    sets: Sequence[tuple[int, float]],
+    seeds: Sequence[int],
+    out: Path,
+    console: Console,
 ) -> dict[str, list[dict[str, Any]]]:
     """Collect, train and land with each set; return a curve a controller."""
     scenario = load_scenario("flat")
     curves: dict[str, list[dict[str, Any]]] = {"learned": [], "learned+observer": []}
-    for flights, duration in SETS:
+    for flights, duration in sets:
         folder = out / f"{flights}x{duration:.0f}s"
         paths = collect(vehicle, flights, duration, 0, folder / "flights", aero)
         train(paths, vehicle, TrainingSettings(folds=2, baselines=False), folder / "model")
@@ -74,8 +87,9 @@ def main() -> None:
     parser.add_argument("--vehicle", default="intel-aero")
     parser.add_argument("--aero", default="rotor")
     parser.add_argument("--seeds", default="0:40")
+    parser.add_argument("--sets", default=SETS, help="flights x seconds, ascending")
     args = parser.parse_args()
-    console, seeds = Console(), seeds_of(args.seeds)
+    console, seeds, sets = Console(), seeds_of(args.seeds), sets_of(args.sets)
     require_folder(args.out)
     curves: dict[str, list[dict[str, Any]]] = {}
     for given in args.ppo:
@@ -90,7 +104,7 @@ def main() -> None:
         )
         for name in ("pd", "observer")
     }
-    curves = residual_curves(vehicle, args.aero, seeds, args.out, console) | curves
+    curves = residual_curves(vehicle, args.aero, sets, seeds, args.out, console) | curves
     result = {
         "seeds": args.seeds, "without_data": without, "curves": curves,
         "reached_s": {name: reached(curve) for name, curve in curves.items()},
