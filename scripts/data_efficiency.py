@@ -1,9 +1,9 @@
 """How many seconds of flight it takes to land well: a learned residual force, against PPO.
 
-    python scripts/data_efficiency.py --out DIR [--ppo NAME=curve.json ...] [--seeds 0:40] [--sets 1x15,...]
+    python scripts/data_efficiency.py --out DIR [--ppo NAME=curve.json ...] [--seeds 0:40]
 
-The residual: flies 1, 1, 1, 2 and 4 collection flights of 15, 30, 60, 60 and 60 s, trains on each set,
-lands every seed uncertified. PPO: the learning curves that train_ppo.py wrote. Beside them what flies
+The residual: flies sets of collection flights (--sets, flights x seconds), trains on each, lands every
+seed uncertified. PPO: the learning curves that train_ppo.py wrote. Beside them what flies
 without any data. A landing is good as sim/quality.py says. Writes data_efficiency.json, .png, .pdf.
 """
 
@@ -34,7 +34,7 @@ from neural_lander.sim.quality import qualities, reached
 from neural_lander.sim.rollout import Flight, fly
 from neural_lander.sim.scenario import load_scenario
 
-SETS = "1x15,1x30,1x60,2x60,4x60"
+SETS = "1x5,1x8,1x15,1x30,1x60,2x60,4x60"
 """Collection flights and the duration of each [s]."""
 
 

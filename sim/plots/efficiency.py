@@ -9,6 +9,9 @@ from matplotlib.figure import Figure
 from neural_lander.sim.plots.style import DOUBLE, marker_of, paper, save_paper, style_of, tidy
 from neural_lander.sim.quality import SHARE, TERMINAL_Z_ERROR
 
+BEGIN = 4.0
+"""Where the axis of data begins [s]."""
+
 
 def draw_efficiency(
     curves: Mapping[str, Sequence[Mapping[str, Any]]],
@@ -18,14 +21,14 @@ def draw_efficiency(
     """Draw curves over ``flown_s`` and, level, what flies without data; write PDF and PNG.
 
     A point without a figure (nothing came down) is left out of the lower panel; data of 0 s is drawn
-    at 10 s, where the axis begins.
+    at ``BEGIN``.
     """
     with paper():
         figure = Figure(figsize=(DOUBLE, 4.4), layout="constrained")
         above, below = figure.subplots(2, 1, sharex=True)
         for index, (name, curve) in enumerate(curves.items()):
             look = style_of(name, index) | {"marker": marker_of(name, index), "markersize": 4}
-            at = [max(entry["flown_s"], 10.0) for entry in curve]
+            at = [max(entry["flown_s"], BEGIN) for entry in curve]
             above.plot(at, [100 * e["good"] / e["flown"] for e in curve], label=name, **look)
             seen = [
                 (t, 1e3 * e["terminal_z_error_m"])
