@@ -58,7 +58,7 @@ def test_a_model_trained_without_bound_is_itself_the_one(model):
 
 def test_a_network_left_by_another_training_is_refused(model):
     changed(model, unbounded={"weights_sha256": "0" * 64})
-    with pytest.raises(InputError, match="no network without bound .* train again"):
+    with pytest.raises(InputError, match=r"no network without bound .* train again"):
         bundle_of(model, "learned-unbounded")
 
 
