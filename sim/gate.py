@@ -69,6 +69,7 @@ def flight_of(options: FlightOptions, controller: str) -> Flight:
         engine=options.engine,
         touchdown_speed=options.touchdown_speed,
     )
+    _require_possible(flight, options.scenario)
     flight = with_model(flight, options.model)
     model = options.model
     if model is None or not is_learned(controller):
@@ -86,6 +87,11 @@ def flight_of(options: FlightOptions, controller: str) -> Flight:
             f"scenario '{flight.scenario.name}' has estimates {age} s "
             "old (sensors.position_latency), which no certificate is about; fly with --uncertified"
         )
+    if flight.scenario.sensors.height == "range":
+        raise Refused(
+            f"scenario '{flight.scenario.name}' takes its height from a range finder (sensors.height), "
+            "whose noise and edges no certificate is about; fly with --uncertified"
+        )
     network = flight.network
     assert network is not None
     certificate = require_certificate(
@@ -95,3 +101,14 @@ def flight_of(options: FlightOptions, controller: str) -> Flight:
     tube = certificate.tube
     limits = Limits.of(tube) if tube is not None and "watch" in tube else None
     return replace(flight, certified=True, limits=limits)
+
+
+def _require_possible(flight: Flight, where: str) -> None:
+    """Refuse a scenario that this vehicle cannot be in, before anything is flown."""
+    try:
+        flight.real.real(flight.vehicle)
+        flight.scenario.sensors.late_steps(flight.vehicle)
+        if flight.aero != "rotor":
+            flight.scenario.aerodynamics.require_none()
+    except InputError as error:
+        raise InputError(f"scenario {where}: {error}") from error

@@ -55,13 +55,15 @@ from neural_lander.sim.physics import (
     spin_up,
     suppose,
 )
+from neural_lander.sim.range_finder import height_by_range, seen_range
 from neural_lander.sim.rigid_body import fall_freely
 from neural_lander.sim.sensors import CHANNELS
 from neural_lander.sim.wind import blow, near_ground_force
 
-DROP_OUT, AIR, FELT, CHANCES = CHANNELS, CHANNELS + 1, CHANNELS + 7, CHANNELS + 10
-"""Columns of a row of chance after the sensors' noise: drop-out, air (6), accelerometer (3); and how
-many there are."""
+DROP_OUT, AIR, RANGE, FELT = CHANNELS, CHANNELS + 1, CHANNELS + 7, CHANNELS + 8
+CHANCES = CHANNELS + 11
+"""Columns of a row of chance after the sensors' noise: drop-out, air (6), range finder, accelerometer
+(3); and how many there are."""
 
 LOGGED = (
     "time",
@@ -72,6 +74,7 @@ LOGGED = (
     "rotor_thrust_command",
     "height",
     "contact",
+    "range",
     "rotor_speed",
     "setpoint_position",
     "setpoint_velocity",
@@ -107,9 +110,12 @@ def measure(
     """Return what the vehicle measures at step k: the true state with a row of noise on it.
 
     ``p, v`` are those of the vehicle file's origin; ``omega`` is the true body rate in the world
-    frame [rad/s]. The height is that over the surface which the map has under the measured position.
+    frame [rad/s]. The height is that over the surface which the map has under the measured position, or
+    what the range finder says.
     """
     speed = v
+    if w.range_finder == 1:
+        w.range = seen_range(w, p, q, n[RANGE])
     if w.late > 0:
         p, v = recalled(w, k, p, v)
     if w.estimate_lag > 0.0:
@@ -135,6 +141,8 @@ def measure(
     if w.accelerometer == 1:
         felt = feel(w, q, speed, (n[FELT], n[FELT + 1], n[FELT + 2]))
     height = position[2] - surface_height(w, position[0], position[1]) - w.rest_height
+    if w.height_by_range == 1:
+        height = height_by_range(w, attitude, position[2] - w.surface - w.rest_height)
     return position, attitude, velocity, rate, thrusts, height, felt
 
 
@@ -351,7 +359,8 @@ def write_row(
     i = _put4(row, i, commanded)
     row[i] = measured[5]
     row[i + 1] = c.contact
-    i += 2
+    row[i + 2] = w.range
+    i += 3
     for j in range(4):
         row[i + j] = np.sqrt(measured[4][j] / w.k_f)
     i += 4

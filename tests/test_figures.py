@@ -58,3 +58,13 @@ def test_the_weight_is_read_from_hover():
     flown = landing("crazyflie")
     assert figures._weight(flown.log) == pytest.approx(load_vehicle("crazyflie").weight, rel=0.02)
     assert np.isfinite(figures._weight(flown.log.rows(slice(0, 2))))
+
+
+def test_a_picture_says_what_slid_and_how_far_and_what_tipped():
+    flown = landing("intel-aero")
+    figure = figures._figure([(flown.log, flown.summary | {"outcome": "slid", "slide_m": 0.316})])
+    assert "observer slid 0.32 m along the surface" in figure.get_suptitle()
+    tipped = {"outcome": "tipped over", "crashed": True, "crash_reason": "by an arm"}
+    title = figures._figure([(flown.log, flown.summary | tipped)]).get_suptitle()
+    assert "observer tipped over at" in title
+    assert "by an arm" in title
