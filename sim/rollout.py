@@ -337,8 +337,10 @@ def with_chances(noise: Array, flight: Flight, rng: np.random.Generator) -> Arra
     rows[:, :3] += draw_bias(sensors, steps, period, for_bias)
     rows[:, DROP_OUT] = draw_drop_outs(sensors, steps, period, for_drop_outs)
     rows[:, AIR:RANGE] = draw_air(wind, flight.scenario.start_height, steps, period, for_air)
-    rows[:, RANGE] = draw_range_noise(sensors, flight.vehicle, steps, for_range)
-    rows[:, MARKER] = draw_marker_noise(sensors, flight.vehicle, steps, for_marker)
+    if sensors.has_range_finder:
+        rows[:, RANGE] = draw_range_noise(sensors, flight.vehicle, steps, for_range)
+    if deck:
+        rows[:, MARKER] = draw_marker_noise(sensors, flight.vehicle, steps, for_marker)
     return rows
 
 
