@@ -13,7 +13,7 @@ from neural_lander.controller.monitor import Limits
 from neural_lander.controller.network import load_network
 from neural_lander.controller.vehicle import load_vehicle
 from neural_lander.sim.rollout import Flight
-from neural_lander.sim.scenario import load_scenario
+from neural_lander.sim.scenario import Scenario, load_scenario
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ def is_learned(controller: str) -> bool:
     return controller.removesuffix("+observer") == "learned"
 
 
-def flight_of(options: FlightOptions, controller: str) -> Flight:
-    """Return the flight of one controller.
+def flight_of(options: FlightOptions, controller: str, scenario: Scenario | None = None) -> Flight:
+    """Return the flight of one controller, in another scenario than the options name if given.
 
     Raises:
         InputError: something named does not exist or cannot be used.
@@ -47,7 +47,7 @@ def flight_of(options: FlightOptions, controller: str) -> Flight:
     flight = Flight(
         vehicle=vehicle,
         controller=controller,
-        scenario=load_scenario(options.scenario),
+        scenario=scenario or load_scenario(options.scenario),
         reference=options.reference,
         aero=options.aero,
         engine=options.engine,

@@ -90,6 +90,20 @@ class Scenario:
         """Whether the flight ends on the ground."""
         return self.target_height == 0.0
 
+    def require_heights(self, where: str) -> None:
+        """Refuse a scenario that would have to climb; ``where`` begins the message.
+
+        Raises:
+            InputError: it ends above its start, and not at the same height on a level way.
+        """
+        above = self.start[2]
+        passes = self.travels and self.stays_level
+        if self.target_height >= above and not passes:
+            raise InputError(
+                f"{where}: target_height is {self.target_height} m, expected less than start_height, "
+                f"which is {above:g} m over the surface under the end; lower it, or raise start_height"
+            )
+
 
 LIMITS = {
     "start_height": (0.05, 20.0),
@@ -174,11 +188,5 @@ def _parse(text: str, where: str) -> Scenario:
         if key not in tree:
             raise InputError(f"{where}: {key} is missing")
     scenario = Scenario(**tree, terrain=terrain)
-    above = scenario.start[2]
-    passes = scenario.travels and scenario.stays_level
-    if scenario.target_height >= above and not passes:
-        raise InputError(
-            f"{where}: target_height is {scenario.target_height} m, expected less than start_height, "
-            f"which is {above:g} m over the surface under the end; lower it, or raise start_height"
-        )
+    scenario.require_heights(where)
     return scenario
