@@ -7,10 +7,10 @@ Workers hold the files and the source to the same digests.
 
 import hashlib
 import platform
+import sys
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import neural_lander.controller
 import neural_lander.sim
 from neural_lander.controller.errors import InputError
 from neural_lander.controller.files import sha256_of_file
+from neural_lander.controller.pilot import find_pilot, is_foreign
 from neural_lander.controller.vehicle import load_vehicle
 from neural_lander.sim.campaign.spec import Spec
 
@@ -73,12 +74,18 @@ def files_of(spec: Spec) -> dict[str, Path]:
             found[f"model for {cell.aero}"] = o.model
         if o.certificate is not None:
             found[f"certificate for {cell.aero}"] = o.certificate
-        module, colon, _ = cell.controller.partition(":")
-        if colon:
-            origin = getattr(find_spec(module), "origin", None)
-            if origin is not None:
-                found[f"controller {cell.controller}"] = Path(origin)
+        if is_foreign(cell.flown):
+            found[f"controller {cell.controller}"] = _file_of(cell.flown)
     return found
+
+
+def _file_of(controller: str) -> Path:
+    """Return the file of a controller from outside; what it imports goes unnoticed."""
+    where = controller.rpartition(":")[0]
+    if where.endswith(".py"):
+        return Path(where)
+    find_pilot(controller)
+    return Path(str(sys.modules[where].__file__))
 
 
 def identity(spec: Spec) -> dict[str, Any]:

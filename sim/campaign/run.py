@@ -18,6 +18,7 @@ import numpy.typing as npt
 from neural_lander.controller.errors import InputError, Refused
 from neural_lander.controller.files import read_json, write_json, write_whole
 from neural_lander.controller.landing_controller import CONTROLLERS
+from neural_lander.controller.pilot import find_pilot, is_foreign
 from neural_lander.sim.campaign.identity import code_digest, differences, files_of, identity
 from neural_lander.sim.campaign.pools import WorkerDied, fly_here, fly_on_dask
 from neural_lander.sim.campaign.rows import schema
@@ -81,13 +82,15 @@ def require_flyable(spec: Spec) -> None:
     """
     for cell in spec.cells:
         where = f"cell {cell.scenario}, {cell.aero}, {cell.controller}"
-        if ":" not in cell.controller and cell.controller not in CONTROLLERS:
+        if is_foreign(cell.flown):
+            find_pilot(cell.flown)
+        elif cell.flown not in CONTROLLERS:
             raise InputError(
-                f"controllers has '{cell.controller}', which is unknown; take of "
-                f"{', '.join(CONTROLLERS)}"
+                f"controllers has '{cell.flown}', which is unknown; take of {', '.join(CONTROLLERS)}, "
+                "or your own as module:Name or file.py:Name"
             )
         try:
-            flight = flight_of(cell.options, cell.controller)
+            flight = flight_of(cell.options, cell.flown)
         except Refused:
             continue
         except InputError as error:

@@ -28,8 +28,8 @@
     seeds = 2                                # flown at each point, of the seeds above
     seed = 0
 
-A *cell* is one scenario, aerodynamics and controller; each flies every seed. Paths are relative to
-the spec's folder.
+A *cell* is one scenario, aerodynamics and controller; each flies every seed. Paths, that of a
+controller ``file.py:Name`` too, are relative to the spec's folder.
 """
 
 import tomllib
@@ -65,6 +65,9 @@ class Cell:
     aero: str
     """As rows and tables name it."""
     controller: str
+    """As rows and tables name it."""
+    flown: str
+    """The same as ``land --controller`` takes it, a file's path resolved."""
     options: FlightOptions
     """Everything about the flight but controller and seed, its paths resolved."""
 
@@ -226,12 +229,19 @@ def _cells(reader: "_Reader", controllers: Sequence[str], folder: Path) -> tuple
                 engine, speed,
             )  # fmt: skip
             for controller in controllers:
-                cells.append(Cell(len(cells), title, label, controller, options))
+                flown = _flown(controller, folder)
+                cells.append(Cell(len(cells), title, label, controller, flown, options))
     return tuple(cells)
 
 
 def _resolved(name: str, folder: Path, ending: str) -> str:
     return str((folder / name).resolve()) if name.endswith(ending) else name
+
+
+def _flown(controller: str, folder: Path) -> str:
+    """Return a controller as ``land`` takes it: ``file.py:Name`` with the file's whole path."""
+    where, _, name = controller.rpartition(":")
+    return f"{(folder / where).resolve()}:{name}" if where.endswith(".py") else controller
 
 
 def _seeds(reader: "_Reader") -> Sequence[int]:

@@ -78,12 +78,12 @@ def flight_at(cell: Cell, values: Mapping[str, float]) -> Flight:
         InputError: the point cannot be flown.
         Refused: no certificate fits.
     """
-    flight = _flight(cell.options, cell.controller)
+    flight = _flight(cell.options, cell.flown)
     if isinstance(flight, str):
         raise Refused(flight)
     if not values:
         return flight
-    return flight_of(cell.options, cell.controller, changed(flight.scenario, values))
+    return flight_of(cell.options, cell.flown, changed(flight.scenario, values))
 
 
 def _row(chunk: Chunk, task: Task) -> Row:
