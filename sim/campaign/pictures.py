@@ -55,15 +55,15 @@ def outcomes(group: Group) -> str:
     )  # fmt: skip
     for axes, (key, label, scale) in zip(spreads, SPREADS, strict=True):
         for place, line in zip(places, lines, strict=True):
-            _spread(axes, place, scale * group.figures[line["controller"]][key])
-        axes.set_xlabel(f"{label}: 5-95 %, 25-75 %, median")
+            _spread(axes, float(place), scale * group.figures[line["controller"]][key])
+        axes.set_xlabel(f"{label}\n5–95 %, 25–75 %, median")
         if axes.has_data():
-            axes.set_xscale("symlog", linthresh=1.0)
+            axes.set_xscale("log" if key == "z_max_error_m" else "linear")
     _tidy(figure)
     return _svg(figure)
 
 
-def points(names: list[str], values: Array, severity: Array, crashed: Array) -> str:
+def points(names: list[str], values: Array, severity: Array, crashed: npt.NDArray[np.bool_]) -> str:
     """Return severity over each parameter, as a data URL.
 
     Args:
@@ -79,7 +79,9 @@ def points(names: list[str], values: Array, severity: Array, crashed: Array) -> 
         figure.subplots(1, len(names), sharey=True, squeeze=False)[0], names, values.T, strict=True
     ):
         axes.plot(x[~crashed], severity[~crashed], ".", color="#0072B2", markersize=3, label="flew")
-        axes.plot(x[crashed], severity[crashed], "x", color="#D55E00", markersize=5, label="crashed")
+        axes.plot(
+            x[crashed], severity[crashed], "x", color="#D55E00", markersize=5, label="crashed"
+        )
         axes.set_xlabel(_plain(name))
     figure.axes[0].set_ylabel("severity")
     if crashed.any():
@@ -114,8 +116,8 @@ def _plain(name: str) -> str:
 def _tidy(figure: Figure) -> None:
     for axes in figure.axes:
         axes.tick_params(labelsize=8)
-        axes.xaxis.label.set_size(8)
-        axes.yaxis.label.set_size(8)
+        axes.xaxis.label.set_fontsize(8)
+        axes.yaxis.label.set_fontsize(8)
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(axis="x", color="0.9", linewidth=0.6)
         axes.set_axisbelow(True)

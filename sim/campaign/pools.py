@@ -109,7 +109,7 @@ def fly_on_dask(chunks: Iterable[Chunk], address: str) -> Iterator[list[Row]]:
             )
         left = iter(chunks)
         first = [_send(client, chunk) for chunk in itertools.islice(left, AHEAD * threads)]
-        under_way = as_completed(first, raise_errors=False)
+        under_way = as_completed(first, loop=client.loop, raise_errors=False)
         del first
         for future in under_way:
             try:

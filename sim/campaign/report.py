@@ -16,12 +16,12 @@ import pyarrow.compute as pc
 
 from neural_lander.controller.files import read_json, write_whole
 from neural_lander.sim.campaign import pictures
-from neural_lander.sim.campaign.failures import CONFIDENCE
 from neural_lander.sim.campaign.rows import ERROR, parameter_column
 from neural_lander.sim.campaign.run import IDENTITY, RESULTS
 from neural_lander.sim.campaign.spec import Spec
 from neural_lander.sim.campaign.tables import FIGURES, Group, groups, points_of, select
 from neural_lander.sim.campaign.worst import fly_again, worst_rows
+from neural_lander.sim.statistics import CONFIDENCE
 
 REPORT = "report.html"
 FOUND = "search.json"
@@ -44,7 +44,7 @@ assert HEADS.keys() == set(FIGURES)
 def write_report(spec: Spec, out: Path) -> dict[str, Any]:
     """Write the report of what is on disk, and the runs of its worst landings; return its tables."""
     paths = sorted((out / RESULTS).glob("*.parquet"))
-    shown = []
+    shown: list[dict[str, Any]] = []
     for group in groups(spec, paths) if paths else ():
         shown.append(
             {
@@ -102,7 +102,11 @@ def _spread(entry: dict[str, Any] | None, key: str) -> str:
     m = entry["median"]
     ends = [m["low"], m["high"]]
     middle = _figure(m["value"], key)
-    return middle if ends == [None, None] else f"{middle} ({' … '.join(_figure(x, key) for x in ends)})"
+    return (
+        middle
+        if ends == [None, None]
+        else f"{middle} ({' … '.join(_figure(x, key) for x in ends)})"
+    )
 
 
 def _percent(value: float | None) -> str:
@@ -141,5 +145,3 @@ def _errors(paths: Sequence[Path]) -> list[dict[str, Any]]:
 
 def _write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
-
-

@@ -153,7 +153,7 @@ def _write(path: Path, text: str) -> None:
 def chunks_of(spec: Spec, done: npt.NDArray[np.bool_], size: int = CHUNK) -> Iterator[Chunk]:
     """Yield chunks of the landings not done yet, cells of one scenario after each other."""
     names = tuple(p.name for p in spec.parameters)
-    sealed = _sealed(spec)
+    seals = sealed(spec)
     n = len(spec.seeds)
     for cell in spec.cells:
         left = np.flatnonzero(~done[cell.number * n : (cell.number + 1) * n])
@@ -162,10 +162,10 @@ def chunks_of(spec: Spec, done: npt.NDArray[np.bool_], size: int = CHUNK) -> Ite
                 Task(cell.number * n + int(k), spec.seeds[k], tuple(spec.points[k].tolist()))
                 for k in left[first : first + size]
             )
-            yield Chunk(cell, names, tasks, *sealed)
+            yield Chunk(cell, names, tasks, *seals)
 
 
-def _sealed(spec: Spec) -> tuple[str, tuple[tuple[str, str], ...]]:
+def sealed(spec: Spec) -> tuple[str, tuple[tuple[str, str], ...]]:
     """Return digests of the source text and of the files, as workers check them."""
     digests = identity(spec)["files"]
     return code_digest(), tuple((str(path), digests[name]) for name, path in files_of(spec).items())
@@ -195,16 +195,24 @@ def fly_campaign(
                     if told:
                         told(*_progress(before, flown, spec.landings, time.monotonic() - begun))
             except WorkerDied as death:
-                deaths += 1
-                if deaths > DEATHS:
-                    raise InputError(
-                        f"workers died {deaths} times ({death}); {before + flown} of {spec.landings} "
-                        "landings are safe: take fewer --workers, or find what kills them, and go on "
-                        "with --resume"
-                    ) from death
+                deaths = died(deaths, death)
             finally:
                 shards.flush()
         return Flown(flown, before, time.monotonic() - begun, deaths, tuple(aside))
+
+
+def died(deaths: int, death: WorkerDied) -> int:
+    """Return one more death.
+
+    Raises:
+        InputError: it is one too many.
+    """
+    if deaths >= DEATHS:
+        raise InputError(
+            f"workers died {deaths + 1} times ({death}); the landings done are safe: take fewer "
+            "--workers, or find what kills them, and go on with --resume"
+        ) from death
+    return deaths + 1
 
 
 def _progress(before: int, flown: int, total: int, seconds: float) -> tuple[float, str]:

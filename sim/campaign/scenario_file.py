@@ -23,7 +23,9 @@ def scenario_text(scenario: Scenario) -> str:
         elif f.name == "terrain":
             for surface in value.surfaces:
                 tables += ["", "[[surface]]"]
-                tables += [f"{g.name} = {_written(getattr(surface, g.name))}" for g in fields(surface)]
+                tables += [
+                    f"{g.name} = {_written(getattr(surface, g.name))}" for g in fields(surface)
+                ]
         elif value is not None and value != f.default:
             lines.append(f"{f.name} = {_written(value)}")
     return "\n".join([*lines, *tables, ""])

@@ -61,15 +61,14 @@ def groups(spec: Spec, paths: Sequence[Path]) -> Iterator[Group]:
             aero,
             [_line(spec, c, columns[c], columns[spec.baseline]) for c in controllers],
             {
-                c: {key: _size(columns[c], key)[1] for key in FIGURES} | {"severity": _severities(columns[c])}
+                c: {key: _size(columns[c], key)[1] for key in FIGURES}
+                | {"severity": _severities(columns[c])}
                 for c in controllers
             },
         )
 
 
-def select(
-    paths: Sequence[Path], columns: Sequence[str], **wanted: str | int
-) -> pa.Table:
+def select(paths: Sequence[Path], columns: Sequence[str], **wanted: str | int) -> pa.Table:
     """Return some columns of the rows that have the values wanted."""
     if not paths:
         return pa.table({key: [] for key in columns})
@@ -82,14 +81,18 @@ def select(
     )
 
 
-def points_of(spec: Spec, paths: Sequence[Path], scenario: str, aero: str, controller: str) -> pa.Table:
+def points_of(
+    spec: Spec, paths: Sequence[Path], scenario: str, aero: str, controller: str
+) -> pa.Table:
     """Return the parameters' values, severity and status of a cell."""
     names = [parameter_column(p.name) for p in spec.parameters]
     wanted = {"scenario": scenario, "aero": aero, "controller": controller}
     return select(paths, [*names, "severity", "status", "crashed"], **wanted)
 
 
-def _columns(spec: Spec, paths: Sequence[Path], scenario: str, aero: str, controller: str) -> pa.Table:
+def _columns(
+    spec: Spec, paths: Sequence[Path], scenario: str, aero: str, controller: str
+) -> pa.Table:
     wanted = {"scenario": scenario, "aero": aero, "controller": controller}
     table = select(paths, ["seed", *COUNTED, *FIGURES, "severity", "refused"], **wanted)
     return table.sort_by("seed")
@@ -117,6 +120,7 @@ def _line(spec: Spec, controller: str, mine: pa.Table, baseline: pa.Table) -> di
     line: dict[str, Any] = {
         "controller": controller,
         "landings": len(status),
+        "flown": len(flown),
         "missing": len(spec.seeds) - len(status),
         "refused": refused,
         "errors": errors,
