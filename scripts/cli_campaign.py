@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from neural_lander.scripts.cli_output import Progress
-from neural_lander.sim.campaign.report import REPORT, write_report
+from neural_lander.sim.campaign.folder import REPORT
+from neural_lander.sim.campaign.report import write_report
 from neural_lander.sim.campaign.run import Crew, fly_campaign
 from neural_lander.sim.campaign.spec import Spec
 

@@ -14,7 +14,7 @@ app = typer.Typer()
 
 
 @app.command(
-    epilog="\b\nExamples:\n  neural-lander campaign scripts/campaigns/small.toml --out small"
+    epilog="\b\nExamples:\n  neural-lander campaign docs/campaign.toml --out campaign"
     "\n  neural-lander campaign spec.toml --out big --dask tcp://10.0.0.1:8786 --resume"
     "\n  neural-lander campaign spec.toml --out big --resume --search"
 )

@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+from neural_lander.sim.campaign.folder import RESULTS
 from neural_lander.sim.campaign.rows import without_clock
-from neural_lander.sim.campaign.run import RESULTS, Crew, fly_campaign
+from neural_lander.sim.campaign.run import Crew, fly_campaign
 from neural_lander.sim.campaign.shards import Shards, pq
 from neural_lander.sim.campaign.spec import Spec, read_spec
 

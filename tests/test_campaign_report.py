@@ -11,14 +11,15 @@ import pytest
 
 from neural_lander.scripts.cli import main
 from neural_lander.sim.campaign.failures import failures
-from neural_lander.sim.campaign.report import REPORT, write_report
+from neural_lander.sim.campaign.folder import REPORT, RESULTS, WORST
+from neural_lander.sim.campaign.report import write_report
 from neural_lander.sim.campaign.rows import parameter_column, schema
-from neural_lander.sim.campaign.run import RESULTS, Crew, claimed, fly_campaign
+from neural_lander.sim.campaign.run import Crew, claimed, fly_campaign
 from neural_lander.sim.campaign.scenario_file import scenario_text
 from neural_lander.sim.campaign.severity import severity
 from neural_lander.sim.campaign.shards import Shards
 from neural_lander.sim.campaign.tables import groups
-from neural_lander.sim.campaign.worst import WORST, worst_rows
+from neural_lander.sim.campaign.worst import worst_rows
 from neural_lander.sim.deviation import Deviation
 from neural_lander.sim.run_folder import read_run
 from neural_lander.sim.scenario import bundled_scenarios, load_scenario
@@ -199,7 +200,7 @@ def test_the_page_of_a_spread_sample_never_says_probability_of_failure(tmp_path:
         shards.flush()
         write_report(spec, folder / "out")
         page = (folder / "out" / REPORT).read_text(encoding="utf-8")
-        assert ("probability of failure" in page) == said
+        assert ("<th>probability of failure" in page) == said
         assert ("no interval or probability is stated" in page) == (not said)
 
 

@@ -15,11 +15,9 @@ import pytest
 
 from neural_lander.controller.errors import InputError
 from neural_lander.sim.campaign import pools, run
+from neural_lander.sim.campaign.folder import IDENTITY, RESULTS, SPEC
 from neural_lander.sim.campaign.rows import ERROR, FLOWN, REFUSED, schema
 from neural_lander.sim.campaign.run import (
-    IDENTITY,
-    RESULTS,
-    SPEC,
     Crew,
     chunks_of,
     claimed,
@@ -219,7 +217,7 @@ def test_a_landing_that_raises_is_a_row_with_its_error(tmp_path: Path) -> None:
         if beyond:
             assert row["error"].startswith("InputError: ")
             assert "latency is" in row["error"]
-            assert "in flight_at" in row["traceback"]
+            assert "in fly" in row["traceback"]
             assert row["crashed"] is None
     assert {row["status"] for row in rows} == {ERROR, FLOWN}
 

@@ -10,8 +10,8 @@ from neural_lander.controller.errors import InputError
 from neural_lander.scripts.cli import main
 from neural_lander.sim.campaign import run
 from neural_lander.sim.campaign.climb import Climb
-from neural_lander.sim.campaign.report import FOUND, REPORT
-from neural_lander.sim.campaign.run import SEARCH, Crew, fly_campaign
+from neural_lander.sim.campaign.folder import FOUND, REPORT, SEARCH
+from neural_lander.sim.campaign.run import Crew, fly_campaign
 from neural_lander.sim.campaign.search import search
 from neural_lander.sim.run_folder import read_run
 
@@ -181,6 +181,11 @@ def test_the_verb_flies_reports_and_goes_on(tmp_path: Path, capfd) -> None:
     with pytest.raises(SystemExit):
         main([*arguments, "--resume"])
     assert json.loads(capfd.readouterr().out)["flown"] == 0
+    with pytest.raises(SystemExit):
+        main(["inspect", str(out), "--json"])
+    (cell,) = json.loads(capfd.readouterr().out)["cells"]
+    counted = [cell[key] for key in ("controller", "landings", "crashed", "refused", "errors")]
+    assert counted == ["pd", 3, 0, 0, 0]
 
 
 def test_an_interrupted_verb_says_how_to_go_on(tmp_path: Path, capfd, monkeypatch) -> None:

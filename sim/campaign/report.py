@@ -16,16 +16,20 @@ import pyarrow.compute as pc
 
 from neural_lander.controller.files import read_json, write_whole
 from neural_lander.sim.campaign import pictures
+from neural_lander.sim.campaign.folder import FOUND, IDENTITY, REPORT, RESULTS
 from neural_lander.sim.campaign.rows import ERROR, parameter_column
-from neural_lander.sim.campaign.run import IDENTITY, RESULTS
 from neural_lander.sim.campaign.spec import Spec
-from neural_lander.sim.campaign.tables import FIGURES, Group, groups, points_of, select
+from neural_lander.sim.campaign.tables import (
+    FIGURES,
+    Group,
+    groups,
+    points_of,
+    select,
+    shards_of_cells,
+)
 from neural_lander.sim.campaign.worst import fly_again, worst_rows
 from neural_lander.sim.statistics import CONFIDENCE
 
-REPORT = "report.html"
-FOUND = "search.json"
-"""What a search found, written by ``search.py``."""
 MOST_ERRORS = 5
 HEADS = {
     "landing_time_s": ("time [s]", 1.0, 2),
@@ -44,6 +48,7 @@ assert HEADS.keys() == set(FIGURES)
 def write_report(spec: Spec, out: Path) -> dict[str, Any]:
     """Write the report of what is on disk, and the runs of its worst landings; return its tables."""
     paths = sorted((out / RESULTS).glob("*.parquet"))
+    where = shards_of_cells(spec, paths)
     shown: list[dict[str, Any]] = []
     for group in groups(spec, paths) if paths else ():
         shown.append(
@@ -52,7 +57,7 @@ def write_report(spec: Spec, out: Path) -> dict[str, Any]:
                 "aero": group.aero,
                 "lines": group.lines,
                 "picture": pictures.outcomes(group),
-                "scatter": _scatter(spec, paths, group),
+                "scatter": _scatter(spec, where, group),
             }
         )
     worst = fly_again(spec, worst_rows(paths), out)
@@ -113,19 +118,20 @@ def _percent(value: float | None) -> str:
     return "–" if value is None else f"{100 * value:.3g} %"
 
 
-def _scatter(spec: Spec, paths: Sequence[Path], group: Group) -> list[tuple[str, str]]:
+def _scatter(spec: Spec, where: Sequence[Sequence[Path]], group: Group) -> list[tuple[str, str]]:
     """Return controller and picture of severity over the parameters."""
     shown = []
-    for line in group.lines if spec.parameters else ():
-        name = line["controller"]
-        table = points_of(spec, paths, group.scenario, group.aero, name)
+    for cell in spec.cells if spec.parameters else ():
+        if (cell.scenario, cell.aero) != (group.scenario, group.aero) or not where[cell.number]:
+            continue
+        table = points_of(spec, where[cell.number], cell)
         table = table.filter(pc.is_valid(table["severity"]))
         if len(table):
             names = [p.name for p in spec.parameters]
             values = np.stack([table[parameter_column(n)].to_numpy() for n in names], axis=1)
             crashed = np.array(table["crashed"].to_pylist(), bool)
             picture = pictures.points(names, values, table["severity"].to_numpy(), crashed)
-            shown.append((name, picture))
+            shown.append((cell.controller, picture))
     return shown
 
 

@@ -19,6 +19,7 @@ from neural_lander.controller.errors import InputError, Refused
 from neural_lander.controller.files import read_json, write_json, write_whole
 from neural_lander.controller.landing_controller import CONTROLLERS
 from neural_lander.controller.pilot import find_pilot, is_foreign
+from neural_lander.sim.campaign.folder import IDENTITY, LOCK, RESULTS, SPEC
 from neural_lander.sim.campaign.identity import code_digest, differences, files_of, identity
 from neural_lander.sim.campaign.pools import WorkerDied, fly_here, fly_on_dask
 from neural_lander.sim.campaign.rows import schema
@@ -32,7 +33,6 @@ CHUNK = 16
 """Landings in one chunk: a third of a second or more, a thousandth of what sending them takes."""
 DEATHS = 3
 """So many workers may die before a campaign gives up."""
-SPEC, IDENTITY, RESULTS, SEARCH, LOCK = "spec.toml", "campaign.json", "results", "search", ".lock"
 
 Told = Callable[[float, str], None]
 

@@ -16,11 +16,10 @@ from neural_lander.controller.errors import InputError, Refused
 from neural_lander.controller.files import write_json
 from neural_lander.sim.campaign.climb import Array, Climb
 from neural_lander.sim.campaign.distributions import points
+from neural_lander.sim.campaign.folder import CASES, FOUND, SEARCH
 from neural_lander.sim.campaign.pools import WorkerDied
-from neural_lander.sim.campaign.report import FOUND
 from neural_lander.sim.campaign.rows import parameter_column, schema
 from neural_lander.sim.campaign.run import (
-    SEARCH,
     Crew,
     claimed,
     died,
@@ -32,9 +31,6 @@ from neural_lander.sim.campaign.spec import Cell, Spec
 from neural_lander.sim.campaign.worker import Chunk, Row, Task
 from neural_lander.sim.campaign.worst import fly_again
 from neural_lander.sim.gate import flight_of
-
-CASES = "worst-case"
-"""Folder of the runs of the worst found."""
 
 
 @dataclass
@@ -136,7 +132,7 @@ def _fly_round(
     """Fly what the hunts asked for and is not on disk."""
     names = tuple(p.name for p in spec.parameters)
     owner = {task.landing: hunt for hunt in hunts for tasks in hunt.round for task in tasks}
-    deaths = 0
+    deaths, seals = 0, sealed(spec)
     for hunt in hunts:
         for task in (task for tasks in hunt.round for task in tasks):
             row = known.pop(task.landing, None)
@@ -149,7 +145,7 @@ def _fly_round(
                 hunt.rows[task.landing] = row
     while True:
         chunks = [
-            Chunk(hunt.cell, names, missing, *sealed(spec))
+            Chunk(hunt.cell, names, missing, *seals)
             for hunt in hunts
             for tasks in hunt.round
             if (missing := tuple(t for t in tasks if t.landing not in hunt.rows))

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from neural_lander.controller.errors import InputError
 from neural_lander.controller.files import write_whole
 
-ROWS, SECONDS = 512, 10.0
+ROWS, SECONDS = 512, 5.0
 """A shard is written when this many rows wait, or the first has waited for so long [s]."""
 PATTERN = "shard-*.parquet"
 DAMAGED = ".damaged"

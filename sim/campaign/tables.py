@@ -16,9 +16,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from neural_lander.controller.files import read_json
 from neural_lander.sim.campaign.failures import failures
-from neural_lander.sim.campaign.rows import ERROR, FLOWN, REFUSED, parameter_column
-from neural_lander.sim.campaign.spec import Spec
+from neural_lander.sim.campaign.folder import IDENTITY, RESULTS
+from neural_lander.sim.campaign.rows import ERROR, FLOWN, REFUSED, parameter_column, schema
+from neural_lander.sim.campaign.shards import PATTERN
+from neural_lander.sim.campaign.spec import Cell, Spec
 from neural_lander.sim.statistics import quantile
 
 Array = npt.NDArray[np.float64]
@@ -34,6 +37,7 @@ FIGURES = (
     "final_height_m",
 )
 """Summarised by their size."""
+COUNTS = ("scenario", "aero", "controller", "status", "landed", "crashed")
 COUNTED = ("status", "crashed", "landed", "lands", "cut_in_air")
 
 
@@ -49,29 +53,66 @@ class Group:
     """Controller -> figure -> its size where it applies (n,)."""
 
 
+def counts(folder: Path) -> dict[str, Any]:
+    """Return how many landings of each cell of a campaign's folder are on disk, and of which outcome."""
+    found: dict[tuple[str, str, str], dict[str, Any]] = {}
+    for path in sorted((folder / RESULTS).glob(PATTERN)):
+        for row in pq.read_table(path, columns=list(COUNTS), partitioning=None).to_pylist():
+            key = row["scenario"], row["aero"], row["controller"]
+            names = ("landings", "landed", "crashed", "refused", "errors")
+            line = found.setdefault(key, dict.fromkeys(names, 0))
+            line["landings"] += 1
+            line["landed"] += bool(row["landed"])
+            line["crashed"] += bool(row["crashed"])
+            line["refused"] += row["status"] == REFUSED
+            line["errors"] += row["status"] == ERROR
+    cells = [
+        {"scenario": s, "aero": a, "controller": c, **line} for (s, a, c), line in found.items()
+    ]
+    return {"version": read_json(folder / IDENTITY)["version"], "cells": cells}
+
+
 def groups(spec: Spec, paths: Sequence[Path]) -> Iterator[Group]:
     """Yield the groups of a campaign, one in memory at a time."""
-    cells = {(c.scenario, c.aero): [] for c in spec.cells}  # type: ignore[var-annotated]
+    cells: dict[tuple[str, str], list[Cell]] = {}
     for cell in spec.cells:
-        cells[cell.scenario, cell.aero].append(cell.controller)
-    for (scenario, aero), controllers in cells.items():
-        columns = {c: _columns(spec, paths, scenario, aero, c) for c in controllers}
+        cells.setdefault((cell.scenario, cell.aero), []).append(cell)
+    where = shards_of_cells(spec, paths)
+    for (scenario, aero), members in cells.items():
+        names = [cell.controller for cell in members]
+        columns = {c.controller: _columns(c, where[c.number]) for c in members}
         yield Group(
             scenario,
             aero,
-            [_line(spec, c, columns[c], columns[spec.baseline]) for c in controllers],
+            [_line(spec, name, columns[name], columns[spec.baseline]) for name in names],
             {
-                c: {key: _size(columns[c], key)[1] for key in FIGURES}
-                | {"severity": _severities(columns[c])}
-                for c in controllers
+                name: {
+                    **{key: _size(columns[name], key)[1] for key in FIGURES},
+                    "severity": _severities(columns[name]),
+                }
+                for name in names
             },
         )
+
+
+def shards_of_cells(spec: Spec, paths: Sequence[Path]) -> list[list[Path]]:
+    """Return for each cell the shards that may hold landings of it: few of all."""
+    found: list[list[Path]] = [[] for _ in spec.cells]
+    for path in paths:
+        about = pq.read_metadata(path)
+        at = about.schema.names.index("landing")
+        for i in range(about.num_row_groups):
+            seen = about.row_group(i).column(at).statistics
+            for number in range(seen.min // len(spec.seeds), seen.max // len(spec.seeds) + 1):
+                if not found[number] or found[number][-1] != path:
+                    found[number].append(path)
+    return found
 
 
 def select(paths: Sequence[Path], columns: Sequence[str], **wanted: str | int) -> pa.Table:
     """Return some columns of the rows that have the values wanted."""
     if not paths:
-        return pa.table({key: [] for key in columns})
+        return schema(()).empty_table().select(list(columns))
     condition = None
     for key, value in wanted.items():
         this = pc.field(key) == value
@@ -81,20 +122,18 @@ def select(paths: Sequence[Path], columns: Sequence[str], **wanted: str | int) -
     )
 
 
-def points_of(
-    spec: Spec, paths: Sequence[Path], scenario: str, aero: str, controller: str
-) -> pa.Table:
-    """Return the parameters' values, severity and status of a cell."""
+def points_of(spec: Spec, paths: Sequence[Path], cell: Cell) -> pa.Table:
+    """Return the parameters' values, severity and outcome of a cell's landings."""
     names = [parameter_column(p.name) for p in spec.parameters]
-    wanted = {"scenario": scenario, "aero": aero, "controller": controller}
-    return select(paths, [*names, "severity", "status", "crashed"], **wanted)
+    return select(paths, [*names, "severity", "status", "crashed"], **_key(cell))
 
 
-def _columns(
-    spec: Spec, paths: Sequence[Path], scenario: str, aero: str, controller: str
-) -> pa.Table:
-    wanted = {"scenario": scenario, "aero": aero, "controller": controller}
-    table = select(paths, ["seed", *COUNTED, *FIGURES, "severity", "refused"], **wanted)
+def _key(cell: Cell) -> dict[str, str]:
+    return {"scenario": cell.scenario, "aero": cell.aero, "controller": cell.controller}
+
+
+def _columns(cell: Cell, paths: Sequence[Path]) -> pa.Table:
+    table = select(paths, ["seed", *COUNTED, *FIGURES, "severity", "refused"], **_key(cell))
     return table.sort_by("seed")
 
 

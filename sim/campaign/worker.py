@@ -7,7 +7,7 @@ import threading
 import time
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -83,6 +83,8 @@ def flight_at(cell: Cell, values: Mapping[str, float]) -> Flight:
         raise Refused(flight)
     if not values:
         return flight
+    if not flight.certified:  # what the gate asks of a scenario, it asks of certified flights alone
+        return replace(flight, scenario=changed(flight.scenario, values))
     return flight_of(cell.options, cell.flown, changed(flight.scenario, values))
 
 

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from neural_lander.controller.files import write_whole
+from neural_lander.sim.campaign.folder import WORST
 from neural_lander.sim.campaign.rows import FIGURES, parameter_column
 from neural_lander.sim.campaign.scenario_file import scenario_text
 from neural_lander.sim.campaign.severity import severity
@@ -17,7 +18,7 @@ from neural_lander.sim.campaign.worker import flight_at
 from neural_lander.sim.rollout import fly
 from neural_lander.sim.run_folder import FLIGHT, PICTURE, SUMMARY, write_run
 
-WORST, COUNT = "worst", 5
+COUNT = 5
 SCENARIO = "scenario.toml"
 
 
