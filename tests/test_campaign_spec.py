@@ -18,6 +18,7 @@ from neural_lander.sim.campaign.distributions import (
     points,
 )
 from neural_lander.sim.campaign.run import require_flyable
+from neural_lander.sim.campaign.spec import read_spec
 from neural_lander.sim.scenario import load_scenario
 
 from .campaign_cases import TEXT, spec_in
@@ -92,6 +93,13 @@ def test_unknown_controllers_and_missing_models_are_refused_before_any_landing(t
         spec = spec_in(tmp_path, TEXT.replace('"observer"', f'"{name}"'))
         with pytest.raises(InputError, match=message):
             require_flyable(spec)
+
+
+def test_the_example_in_the_documents_can_be_flown() -> None:
+    spec = read_spec(Path(__file__).parents[1] / "docs" / "campaign.toml")
+    require_flyable(spec)
+    assert spec.landings == 4 * 2 * 64
+    assert spec.points.shape == (64, 2)
 
 
 def test_every_key_is_needed_or_has_a_default(tmp_path: Path) -> None:
