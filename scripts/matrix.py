@@ -29,6 +29,7 @@ from rich.table import Table
 
 from neural_lander.controller.errors import InputError
 from neural_lander.controller.files import require_folder
+from neural_lander.controller.model_parts import needs_model
 from neural_lander.controller.vehicle import load_vehicle
 from neural_lander.scripts.cli_campaign import fly
 from neural_lander.scripts.cli_flight import controllers_of, seeds_of
@@ -39,7 +40,6 @@ from neural_lander.scripts.experiment import Settings, learn
 from neural_lander.sim.campaign.run import Crew, chunks_of, fly_campaign
 from neural_lander.sim.campaign.spec import Spec, read_spec
 from neural_lander.sim.campaign.worker import Chunk
-from neural_lander.sim.gate import is_learned
 from neural_lander.sim.scenario import bundled_scenarios
 
 PLANNED, CLUSTER = 100_000, 64
@@ -49,7 +49,7 @@ PLANNED, CLUSTER = 100_000, 64
 def write_spec(args: argparse.Namespace, names: list[str], seeds: range, console: Console) -> Path:
     """Learn what the controllers need and write the spec of the matrix."""
     models: dict[str, str] = {}
-    for aero in args.aero if any(map(is_learned, names)) else ():
+    for aero in args.aero if any(map(needs_model, names)) else ():
         label = Path(aero).stem
         model = args.out / label / "model"
         if not (model / "model.json").is_file():
@@ -86,7 +86,8 @@ def fly_matrix(args: argparse.Namespace, spec: Spec, console: Console) -> dict[s
             z, v = (line[key] for key in ("z_max_error_m", "touchdown_speed_m_s"))
             table.add_row(
                 f"{group['scenario']}, {group['aero']}", line["controller"],
-                f"{line['landed']} of {line['landings']}", str(line["crashed"]), str(line["refused"]),
+                f"{line['outcomes']['landed']} of {line['landings']}",
+                str(line["outcomes"]["crashed"]), str(line["refused"]),
                 "-" if z is None else f"{1e3 * z['median']['value']:.1f}",
                 "-" if v is None else f"{v['median']['value']:.3f}",
             )  # fmt: skip

@@ -17,7 +17,7 @@ from neural_lander.controller.vehicle import load_vehicle
 from neural_lander.sim.rollout import Flight
 from neural_lander.sim.scenario import Scenario, load_scenario
 
-__all__ = ["FlightOptions", "flight_of", "is_learned", "with_model"]
+__all__ = ["FlightOptions", "flight_of", "is_learned", "require_possible", "with_model"]
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def flight_of(options: FlightOptions, controller: str, scenario: Scenario | None
         engine=options.engine,
         touchdown_speed=options.touchdown_speed,
     )
-    _require_possible(flight, options.scenario)
+    require_possible(flight, options.scenario)
     flight = with_model(flight, options.model)
     model = options.model
     if model is None or not is_learned(controller):
@@ -103,8 +103,12 @@ def flight_of(options: FlightOptions, controller: str, scenario: Scenario | None
     return replace(flight, certified=True, limits=limits)
 
 
-def _require_possible(flight: Flight, where: str) -> None:
-    """Refuse a scenario that this vehicle cannot be in, before anything is flown."""
+def require_possible(flight: Flight, where: str) -> None:
+    """Refuse a scenario that this vehicle cannot be in, before anything is flown; ``where`` names it.
+
+    Raises:
+        InputError: saying why.
+    """
     try:
         flight.real.real(flight.vehicle)
         flight.scenario.sensors.late_steps(flight.vehicle)

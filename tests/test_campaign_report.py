@@ -132,7 +132,7 @@ def table_of(tmp_path: Path, text: str, entries: list[dict]) -> list[dict]:
     shards = Shards(tmp_path / "rows", schema(tuple(p.name for p in spec.parameters)))
     blank = dict.fromkeys(shards.schema.names) | {
         "scenario": "short", "aero": "rotor", "status": "flown", "crashed": False, "landed": True,
-        "lands": True, "cut_in_air": False,
+        "lands": True, "outcome": "landed",
     }  # fmt: skip
     shards.add([blank | {"landing": i} | entry for i, entry in enumerate(entries)])
     shards.flush()
@@ -146,15 +146,21 @@ def test_differences_are_paired_by_seed_and_nothing_is_dropped(tmp_path: Path) -
     observer = [
         {"controller": "observer", "seed": 2, "z_max_error_m": -3.0},
         {"controller": "observer", "seed": 0, "z_max_error_m": 0.5},
-        {"controller": "observer", "seed": 1, "crashed": True, "landed": False},
+        {"controller": "observer", "seed": 1, "crashed": True, "landed": False,
+         "outcome": "crashed"},
         {"controller": "observer", "seed": 3, "status": "error", "crashed": None, "landed": None,
-         "lands": None, "error": "Bad: luck", "cut_in_air": None},
+         "lands": None, "error": "Bad: luck", "outcome": None},
     ]  # fmt: skip
     first, second = table_of(tmp_path, text, pd + observer)
-    assert (first["landings"], first["landed"], first["failures"]["failed"]) == (4, 4, 0)
+    assert (first["landings"], first["outcomes"]["landed"], first["failures"]["failed"]) == (
+        4,
+        4,
+        0,
+    )
     assert first["z_max_error_m"]["median"]["value"] == 2
-    counts = [second[k] for k in ("landings", "flown", "landed", "crashed", "errors", "refused")]
-    assert counts == [4, 3, 2, 1, 1, 0]
+    counts = [second[k] for k in ("landings", "flown", "errors", "refused")]
+    assert counts == [4, 3, 1, 0]
+    assert {k: n for k, n in second["outcomes"].items() if n} == {"landed": 2, "crashed": 1}
     assert (second["failures"]["failed"], second["failures"]["n"]) == (2, 4)
     gap = second["z_max_error_m difference"]
     assert gap["n"] == 2  # seeds 0 and 2: 0.5 - 1 and 3 - 4

@@ -217,7 +217,7 @@ def test_a_landing_that_raises_is_a_row_with_its_error(tmp_path: Path) -> None:
         if beyond:
             assert row["error"].startswith("InputError: ")
             assert "latency is" in row["error"]
-            assert "in fly" in row["traceback"]
+            assert "in flight_at" in row["traceback"]
             assert row["crashed"] is None
     assert {row["status"] for row in rows} == {ERROR, FLOWN}
 

@@ -5,7 +5,6 @@ An SVG stands in the page as an image, where nothing in it can run; names in it 
 
 import base64
 from io import BytesIO
-from typing import Any
 
 import matplotlib
 import numpy as np
@@ -17,15 +16,18 @@ from neural_lander.sim.campaign.tables import Group
 
 Array = npt.NDArray[np.float64]
 
-OUTCOMES = (
-    ("landed", "landed", "#0072B2", ""),
-    ("flown", "flown, no landing asked for", "#56B4E9", ""),
-    ("stayed_up", "stayed up", "#F0E442", "//"),
-    ("crashed", "crashed", "#D55E00", "xx"),
-    ("errors", "raised an error", "#000000", ""),
-    ("refused", "refused", "#FFFFFF", ".."),
-)
-"""Count in a line of a table, its name, colour (Okabe and Ito) and hatching (for a grey print)."""
+LOOKS = {
+    "landed": ("#0072B2", ""),
+    "flown": ("#56B4E9", ""),
+    "slid": ("#009E73", "\\\\"),
+    "tipped over": ("#CC79A7", "++"),
+    "hangs": ("#F0E442", "//"),
+    "cut in air": ("#E69F00", "--"),
+    "crashed": ("#D55E00", "xx"),
+    "errors": ("#000000", ""),
+    "refused": ("#FFFFFF", ".."),
+}
+"""Outcome -> colour (Okabe and Ito) and hatching (for a grey print)."""
 SPREADS = (("z_max_error_m", "greatest height error [mm]", 1e3), ("severity", "severity", 1.0))
 MOST_POINTS = 2000
 """Of a scatter plot."""
@@ -38,11 +40,12 @@ def outcomes(group: Group) -> str:
     bars, *spreads = figure.subplots(1, 3, sharey=True)
     places = np.arange(len(lines))
     start = np.zeros(len(lines))
-    for key, label, colour, hatch in OUTCOMES:
-        counts = np.array([_count(line, key) for line in lines], float)
+    told = [line["outcomes"] | {k: line[k] for k in ("errors", "refused")} for line in lines]
+    for name, (colour, hatch) in LOOKS.items():
+        counts = np.array([entry[name] for entry in told], float)
         if counts.any():
             bars.barh(
-                places, counts, left=start, color=colour, hatch=hatch, label=label,
+                places, counts, left=start, color=colour, hatch=hatch, label=name,
                 edgecolor="0.3", linewidth=0.5,
             )  # fmt: skip
         start += counts
@@ -50,7 +53,7 @@ def outcomes(group: Group) -> str:
     bars.invert_yaxis()
     bars.set_xlabel("landings")
     figure.legend(
-        *bars.get_legend_handles_labels(), loc="outside upper left", ncols=6, fontsize=7,
+        *bars.get_legend_handles_labels(), loc="outside upper left", ncols=9, fontsize=7,
         frameon=False,
     )  # fmt: skip
     for axes, (key, label, scale) in zip(spreads, SPREADS, strict=True):
@@ -90,13 +93,6 @@ def points(names: list[str], values: Array, severity: Array, crashed: npt.NDArra
     out = BytesIO()
     figure.savefig(out, format="png", dpi=120)
     return _url("image/png", out.getvalue())
-
-
-def _count(line: dict[str, Any], key: str) -> int:
-    if key != "flown":
-        return int(line[key])
-    told = ("landed", "stayed_up", "crashed", "errors", "refused")
-    return int(line["landings"] - sum(line[k] for k in told))
 
 
 def _spread(axes: Axes, place: float, values: Array) -> None:

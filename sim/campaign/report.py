@@ -29,6 +29,7 @@ from neural_lander.sim.campaign.tables import (
 )
 from neural_lander.sim.campaign.worst import fly_again, worst_rows
 from neural_lander.sim.statistics import CONFIDENCE
+from neural_lander.sim.verdict import OUTCOMES
 
 MOST_ERRORS = 5
 HEADS = {
@@ -66,6 +67,7 @@ def write_report(spec: Spec, out: Path) -> dict[str, Any]:
         spec=spec,
         groups=shown,
         heads=HEADS,
+        outcomes=OUTCOMES,
         worst=worst,
         errors=_errors(paths),
         search=found,

@@ -23,6 +23,7 @@ from neural_lander.sim.campaign.rows import ERROR, FLOWN, REFUSED, parameter_col
 from neural_lander.sim.campaign.shards import PATTERN
 from neural_lander.sim.campaign.spec import Cell, Spec
 from neural_lander.sim.statistics import quantile
+from neural_lander.sim.verdict import OUTCOMES
 
 Array = npt.NDArray[np.float64]
 
@@ -38,7 +39,7 @@ FIGURES = (
 )
 """Summarised by their size."""
 COUNTS = ("scenario", "aero", "controller", "status", "landed", "crashed")
-COUNTED = ("status", "crashed", "landed", "lands", "cut_in_air")
+COUNTED = ("status", "crashed", "landed", "lands", "outcome")
 
 
 @dataclass(frozen=True)
@@ -154,6 +155,7 @@ def _line(spec: Spec, controller: str, mine: pa.Table, baseline: pa.Table) -> di
     crashed, landed, lands = (
         np.array(flown[key].to_pylist(), bool) for key in ("crashed", "landed", "lands")
     )
+    became = flown["outcome"].to_pylist()
     errors, refused = status.count(ERROR), status.count(REFUSED)
     failed = crashed | (lands & ~landed)
     line: dict[str, Any] = {
@@ -163,10 +165,7 @@ def _line(spec: Spec, controller: str, mine: pa.Table, baseline: pa.Table) -> di
         "missing": len(spec.seeds) - len(status),
         "refused": refused,
         "errors": errors,
-        "landed": int(landed.sum()),
-        "crashed": int(crashed.sum()),
-        "stayed_up": int((lands & ~landed & ~crashed).sum()),
-        "cut_in_air": flown["cut_in_air"].to_pylist().count(True),
+        "outcomes": {name: became.count(name) for name in OUTCOMES},
         # a landing that raised was not a success
         "failures": failures(int(failed.sum()) + errors, len(flown) + errors, spec.is_independent),
         "why_refused": next((why for why in mine["refused"].to_pylist() if why), None),

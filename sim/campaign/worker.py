@@ -27,7 +27,7 @@ from neural_lander.sim.campaign.rows import (
 )
 from neural_lander.sim.campaign.severity import severity
 from neural_lander.sim.campaign.spec import Cell
-from neural_lander.sim.gate import FlightOptions, flight_of
+from neural_lander.sim.gate import FlightOptions, flight_of, require_possible
 from neural_lander.sim.rollout import Flight, fly
 
 Row = dict[str, Any]
@@ -84,7 +84,9 @@ def flight_at(cell: Cell, values: Mapping[str, float]) -> Flight:
     if not values:
         return flight
     if not flight.certified:  # what the gate asks of a scenario, it asks of certified flights alone
-        return replace(flight, scenario=changed(flight.scenario, values))
+        flight = replace(flight, scenario=changed(flight.scenario, values))
+        require_possible(flight, f"'{cell.scenario}' with {dict(values)}")
+        return flight
     return flight_of(cell.options, cell.flown, changed(flight.scenario, values))
 
 
