@@ -251,6 +251,33 @@ def test_a_model_that_changes_does_not_mix(tmp_path: Path, intel_aero) -> None:
         fly_campaign(spec_in(tmp_path, text), tmp_path / "out", Crew(1), resume=True)
 
 
+PILOT = """
+import numpy as np
+
+class Hover:
+    def __init__(self, task):
+        self.thrusts = np.full(4, task.vehicle.weight / 4)
+
+    def step(self, state, time):
+        return SHARE * self.thrusts
+"""
+
+
+def test_a_controller_from_a_file_flies_and_another_one_of_that_name_does_not_mix(
+    tmp_path: Path,
+) -> None:
+    mine = tmp_path / "mine.py"
+    mine.write_text(PILOT.replace("SHARE", "0.9"))
+    text = TEXT.replace('"observer"', '"mine.py:Hover"')
+    rows = fly_all(spec_in(tmp_path, text), tmp_path / "out")
+    assert [row["controller"] for row in rows] == ["pd"] * 3 + ["mine.py:Hover"] * 3
+    assert [row["status"] for row in rows] == [FLOWN] * 6
+    assert all(row["touched"] for row in rows[3:])  # it falls
+    mine.write_text(PILOT.replace("SHARE", "0.8"))
+    with pytest.raises(InputError, match=r"files\.controller mine\.py:Hover is"):
+        fly_campaign(spec_in(tmp_path, text), tmp_path / "out", Crew(1), resume=True)
+
+
 def test_a_full_disk_is_said_and_what_was_written_stays(tmp_path: Path, monkeypatch) -> None:
     """Files are held to 2 kB each, half a shard, for a while: the disk of this test is full."""
     spec = spec_in(tmp_path, TEXT)
