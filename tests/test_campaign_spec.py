@@ -66,6 +66,7 @@ BAD = [
     (MASS.replace("vehicle.mass_share", "wind.steady"), "expected wind.steady[0]"),
     (MASS.replace("vehicle.mass_share", "wind.steady[3]"), "wind.steady[2]"),
     (MASS.replace("vehicle.mass_share", "sensors.colour"), "which is unknown"),
+    (MASS.replace("vehicle.mass_share", "deck.heave").replace("-0.1", "0.01"), "no table [deck]"),
     (MASS.replace("uniform", "cauchy"), "distribution is 'cauchy'"),
     (MASS.replace("high = 0.1", ""), "high is None, expected a number"),
     (MASS.replace("high = 0.1", "high = nan"), "high is nan"),

@@ -138,6 +138,20 @@ def points(parameters: Sequence[Parameter], shares: Array) -> Array:
     return np.stack(columns, axis=1) if columns else shares
 
 
+def require_drawable(scenario: Scenario, parameter: Parameter) -> None:
+    """Refuse a parameter of a table that a scenario does not have, like a deck.
+
+    Raises:
+        InputError: naming both.
+    """
+    table, *_ = _parts(parameter.name)
+    if table and getattr(scenario, table) is None:
+        raise InputError(
+            f"scenario '{scenario.name}' has no table [{table}], so {parameter.name} cannot be drawn in "
+            f"it; add [{table}] to it, or remove the [[parameter]]"
+        )
+
+
 def changed(scenario: Scenario, values: Mapping[str, float]) -> Scenario:
     """Return the scenario with other values of some parameters.
 
@@ -156,7 +170,7 @@ def changed(scenario: Scenario, values: Mapping[str, float]) -> Scenario:
             now[index] = value
             value = tuple(now)  # type: ignore[assignment]
         scenario = replace(scenario, **{table: replace(entry, **{key: value})})
-    scenario.require_heights(f"scenario '{scenario.name}' with {dict(values)}")
+    scenario.require_whole(f"scenario '{scenario.name}' with {dict(values)}")
     return scenario
 
 

@@ -19,6 +19,7 @@ from neural_lander.controller.errors import InputError, Refused
 from neural_lander.controller.files import read_json, write_json, write_whole
 from neural_lander.controller.landing_controller import CONTROLLERS
 from neural_lander.controller.pilot import find_pilot, is_foreign
+from neural_lander.sim.campaign.distributions import require_drawable
 from neural_lander.sim.campaign.folder import IDENTITY, LOCK, RESULTS, SPEC
 from neural_lander.sim.campaign.identity import code_digest, differences, files_of, identity
 from neural_lander.sim.campaign.pools import WorkerDied, fly_here, fly_on_dask
@@ -96,6 +97,8 @@ def require_flyable(spec: Spec) -> None:
         except InputError as error:
             raise InputError(f"{where}: {error}") from error
         try:
+            for p in spec.parameters:
+                require_drawable(flight.scenario, p)
             _ = flight.plan
             load_aerodynamics(cell.options.aero, flight.vehicle)
         except InputError as error:

@@ -12,6 +12,8 @@ def scenario_text(scenario: Scenario) -> str:
     lines, tables = [], []
     for f in fields(Scenario):
         value = getattr(scenario, f.name)
+        if value is None:
+            continue
         if f.name in TABLES:
             entries = [
                 f"{g.name} = {_written(getattr(value, g.name))}"
@@ -26,7 +28,7 @@ def scenario_text(scenario: Scenario) -> str:
                 tables += [
                     f"{g.name} = {_written(getattr(surface, g.name))}" for g in fields(surface)
                 ]
-        elif value is not None and value != f.default:
+        elif value != f.default:
             lines.append(f"{f.name} = {_written(value)}")
     return "\n".join([*lines, *tables, ""])
 
