@@ -123,7 +123,12 @@ def prove_space(
 
 
 def _check(plan: Plan, errors: SpatialErrors) -> None:
-    """Refuse numbers that bound nothing, and a plan whose position or speed jumps."""
+    """Refuse numbers that bound nothing, and a plan that is not as smooth as the proof takes it."""
+    if plan.compensated and np.abs(plan.coefficients[:, :, 4:]).max(initial=0.0) > 0:
+        raise InputError(
+            f"the plan {plan.name!r} feeds forward a jerk that changes along a piece; a tube needs "
+            "pieces of constant jerk"
+        )
     values = [*errors.changing, *errors.constant, *errors.contract, *errors.step]
     if not all(v >= 0 and math.isfinite(v) for v in values):
         raise InputError(
