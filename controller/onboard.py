@@ -86,7 +86,7 @@ class State:
                 f"quaternion x, y, z, w (1 +- {UNIT:g}); divide it by its norm"
             )
         if self.rotor_thrust is not None:
-            object.__setattr__(self, "rotor_thrust", _thrusts("rotor_thrust", self.rotor_thrust))
+            object.__setattr__(self, "rotor_thrust", thrusts_of("rotor_thrust", self.rotor_thrust))
 
 
 class LandingController:
@@ -191,7 +191,7 @@ class LandingController:
 
     def rotor_speeds(self, thrusts: npt.ArrayLike) -> Array:
         """Return the rotor speeds (4,) [rad/s] that make these thrusts (4,) [N]: f = k_f Omega^2."""
-        return np.sqrt(_thrusts("thrusts", thrusts) / self.vehicle.rotors.k_f)
+        return np.sqrt(thrusts_of("thrusts", thrusts) / self.vehicle.rotors.k_f)
 
     def step(self, state: State, time: float) -> Array:
         """Return the rotor thrusts to command (4,) [N], in the order of the vehicle file.
@@ -306,7 +306,7 @@ def _number(name: str, value: Any, unit: str) -> float:
     return float(array)
 
 
-def _thrusts(name: str, value: Any) -> Array:
+def thrusts_of(name: str, value: Any) -> Array:
     """Return the thrusts of four rotors [N], none of which pulls."""
     f = _numbers(name, value, 4, "a rotor each, in the order of the vehicle file, in N")
     if f.min() < 0:

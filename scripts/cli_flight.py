@@ -65,9 +65,15 @@ def controllers_of(text: str) -> list[str]:
     names = [name.strip() for name in text.split(",")]
     if not all(names) or len(set(names)) < len(names):
         raise InputError(f"--controllers is '{text}', expected different names like pd,observer")
+    from neural_lander.controller.pilot import find_pilot, is_foreign
+
     for name in names:
-        if name not in CONTROLLERS.split(", "):
-            raise InputError(f"controller '{name}' is unknown; take one of {CONTROLLERS}")
+        if is_foreign(name):
+            find_pilot(name)
+        elif name not in CONTROLLERS.split(", "):
+            raise InputError(
+                f"controller '{name}' is unknown; take one of {CONTROLLERS}, or module:Name"
+            )
     return names
 
 

@@ -45,7 +45,9 @@ app = typer.Typer()
 )
 def land(
     vehicle: VehicleName,
-    controller: Annotated[str, typer.Option(help=f"{CONTROLLERS}.", metavar="C")],
+    controller: Annotated[
+        str, typer.Option(help=f"{CONTROLLERS}; or your own as module:Name.", metavar="C")
+    ],
     out: Folder,
     model: Model = None,
     scenario: ScenarioName = "flat",
@@ -107,7 +109,8 @@ def compare(
         list[Path] | None, typer.Argument(help="Folders that `land` wrote.", metavar="RUN...")
     ] = None,
     controllers: Annotated[
-        str | None, typer.Option(help=f"Fly these instead, of {CONTROLLERS}.", metavar="C1,C2")
+        str | None,
+        typer.Option(help=f"Fly these instead, of {CONTROLLERS}; or module:Name.", metavar="C1,C2"),
     ] = None,
     seeds: Annotated[str, typer.Option(help="B excluded.", metavar="A:B")] = "0:32",
     vehicle: VehicleName = "intel-aero",

@@ -53,6 +53,7 @@ def flight_of(options: FlightOptions, controller: str) -> Flight:
         engine=options.engine,
         touchdown_speed=options.touchdown_speed,
     )
+    _require_possible(flight, options.scenario)
     if not is_learned(controller):
         return flight
     if options.model is None:
@@ -79,3 +80,12 @@ def flight_of(options: FlightOptions, controller: str) -> Flight:
     tube = certificate.tube
     limits = Limits.of(tube) if tube is not None and "watch" in tube else None
     return replace(flight, certified=True, limits=limits)
+
+
+def _require_possible(flight: Flight, where: str) -> None:
+    """Refuse a scenario that this vehicle cannot be in, before anything is flown."""
+    try:
+        flight.real.real(flight.vehicle)
+        flight.scenario.sensors.late_steps(flight.vehicle)
+    except InputError as error:
+        raise InputError(f"scenario {where}: {error}") from error

@@ -3,7 +3,9 @@
 import math
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ from neural_lander.controller.landing_controller import controller_record
 from neural_lander.controller.monitor import Limits, store_limits
 from neural_lander.controller.network import Network, network_record
 from neural_lander.controller.own_force import NETWORK
+from neural_lander.controller.pilot import Task, is_foreign, make_pilot
 from neural_lander.controller.rotation import Quaternion, Vector
 from neural_lander.controller.setpoint import Plan, plan_descent
 from neural_lander.controller.touchdown import CUT
@@ -34,6 +37,7 @@ from neural_lander.controller.transfer import TransferLimits, joined, plan_trans
 from neural_lander.controller.vehicle import Vehicle
 from neural_lander.sim.deviation import Deviation
 from neural_lander.sim.physics import NEAR, load_aerodynamics, reach, world_record
+from neural_lander.sim.piloted import Step, fly_freely_with, piloted_step
 from neural_lander.sim.scenario import Scenario
 from neural_lander.sim.sensors import draw_bias, draw_drop_outs, draw_noise
 from neural_lander.sim.step import AIR, CHANCES, DROP_OUT, LOGGED, ROW, fly_freely, step
@@ -203,9 +207,10 @@ def run(
     aerodynamics, real = load_aerodynamics(flight.aero, vehicle)
     terrain, end = flight.scenario.terrain, plan.coefficients[-1, :2, 0]
     surface = terrain.height(end[0], end[1])
+    foreign = is_foreign(flight.controller)
     control = controller_record(
         vehicle,
-        flight.controller,
+        "pd" if foreign else flight.controller,
         plan,
         yaw,
         surface,
@@ -245,7 +250,15 @@ def run(
     turned = (0.0, 0.0, math.sin(yaw / 2), math.cos(yaw / 2))
     begin = (at, turned, velocity, (0.0, 0.0, 0.0))
     engine = world_of(deviation.real(vehicle), terrain)
-    return _loop(engine, records, noise, steps, begin, flight.engine == "hybrid")
+    turn: Step = step
+    freely: Callable[..., Any] | None = fly_freely
+    if foreign:
+        pilot = make_pilot(flight.controller, Task(vehicle, plan, yaw, terrain, control[0]))
+        turn = piloted_step(pilot, flight.controller)
+        freely = partial(fly_freely_with, turn)
+    if flight.engine != "hybrid":
+        freely = None
+    return _loop(engine, records, noise, steps, begin, turn, freely)
 
 
 def with_chances(noise: Array, flight: Flight, rng: np.random.Generator) -> Array:
@@ -273,17 +286,24 @@ def with_chances(noise: Array, flight: Flight, rng: np.random.Generator) -> Arra
 
 
 def _loop(
-    engine: World, records: Records, noise: Array, steps: int, start: Start, hybrid: bool
+    engine: World,
+    records: Records,
+    noise: Array,
+    steps: int,
+    start: Start,
+    step: Step,
+    freely: Callable[..., Any] | None,
 ) -> tuple[Array, Outcome]:
-    """Step until the flight is over; everything per step is local, for speed."""
+    """Step until the flight is over; everything per step is local, for speed.
+
+    ``freely`` flies as long as nothing can be touched; None: the engine does from the first step on.
+    """
     world, control, learned, real = records
     log = np.zeros((steps, ROW))
     upright = math.cos(CRASH_TILT)
     first = 0
-    if hybrid:
-        first, p, q, v, omega = fly_freely(
-            0, steps - 1, *start, *records, noise, log, NEAR, upright
-        )
+    if freely:
+        first, p, q, v, omega = freely(0, steps - 1, *start, *records, noise, log, NEAR, upright)
         start = (p, q, v, omega)
     engine.reset(*start)
     engine.feel_ground(False)

@@ -225,17 +225,52 @@ def step(
     ``log`` (steps, ROW) belong to the flight.
     """
     w, c, net, truth = world[0], control[0], learned[0], real[0]
+    t, q, origin, speed, measured = sense(k, p, q, v, omega, world, noise)
+    if c.residual == ORACLE:
+        commanded = oracle_step(c, w, truth, t, measured)
+    else:
+        commanded = control_step(c, net, t, measured)
+    return act(
+        k, p, q, v, omega, world, control, real, noise, log, origin, speed, measured, commanded
+    )
+
+
+@compiled
+def sense(
+    k: int, p: Vector, q: Quaternion, v: Vector, omega: Vector, world: Any, noise: Any
+) -> tuple[float, Quaternion, Vector, Vector, Measurement]:
+    """First third of a step: return time, attitude, position and velocity of the vehicle file's origin,
+    all true, and what is measured of them."""
+    w = world[0]
     t = k * w.period
     if q[3] < 0.0:  # q and -q are one attitude; the engine turns it over as it likes
         q = (-q[0], -q[1], -q[2], -q[3])
     row = noise[k]
     blow(w, t, row, AIR)
     origin, speed = of_origin(w, p, q, v, omega)
-    measured = measure(w, k, origin, q, speed, omega, row)
-    if c.residual == ORACLE:
-        commanded = oracle_step(c, w, truth, t, measured)
-    else:
-        commanded = control_step(c, net, t, measured)
+    return t, q, origin, speed, measure(w, k, origin, q, speed, omega, row)
+
+
+@compiled
+def act(
+    k: int,
+    p: Vector,
+    q: Quaternion,
+    v: Vector,
+    omega: Vector,
+    world: Any,
+    control: Any,
+    real: Any,
+    noise: Any,
+    log: Any,
+    origin: Vector,
+    speed: Vector,
+    measured: Measurement,
+    commanded: Thrusts,
+) -> tuple[Vector, Vector, float, int, float]:
+    """Last third of a step: rotors and air follow the command [N]; return what ``step`` does."""
+    w, c, truth, row = world[0], control[0], real[0], noise[k]
+    t = k * w.period
     f = spin_up(w, delayed(w, k, commanded), t)
     if w.speed_seen == 0:
         suppose(w, sent(w, k - w.supposed_latency))

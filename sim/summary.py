@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from neural_lander.controller.flight_log import FlightLog
 from neural_lander.controller.monitor import EVENTS, Limits
+from neural_lander.controller.pilot import is_foreign
 from neural_lander.controller.setpoint import Plan
 from neural_lander.controller.vehicle import Vehicle
 
@@ -171,7 +172,7 @@ def _cut_in_air(log: FlightLog, outcome: Outcome) -> bool | None:
 def _force_rmse_low(log: FlightLog, flying: slice) -> float | None:
     """Return the RMSE of learned against true vertical force below 15 cm [N]."""
     kind = log.metadata["controller"].removesuffix("+observer")
-    if kind in ("pd", "pid", "observer"):
+    if kind in ("pd", "pid", "observer") or is_foreign(kind):
         return None
     low = log["truth_height"][flying] < LOW
     if not low.any():

@@ -1,7 +1,9 @@
 """Scenario files say what is to be flown; wrong ones are refused with the field."""
 
+import math
 import re
 
+import numpy as np
 import pytest
 
 from neural_lander.controller.errors import InputError
@@ -118,6 +120,15 @@ def test_the_observer_lands_in_every_bundled_world(name):
     vehicle = load_vehicle("intel-aero")
     landing = fly(Flight(vehicle, "observer", load_scenario(name), engine="hybrid"), 1)
     assert landing.summary["landed"]
+
+
+def test_the_bundled_gust_is_at_its_height_when_the_legs_touch():
+    scenario = load_scenario("gust")
+    landing = fly(Flight(load_vehicle("intel-aero"), "observer", scenario, engine="hybrid"), 1)
+    touched = landing.log["time"][np.argmax(landing.log["truth_contact_force"] > 0)]
+    wind = scenario.wind
+    since = (touched - wind.gust_start) / wind.gust_length
+    assert (1 - math.cos(2 * math.pi * since)) / 2 > 0.9
 
 
 def test_unknown_names_are_told_what_there_is():

@@ -1,0 +1,202 @@
+"""A controller of one's own, from outside the package: ``--controller my_module:MyController``.
+
+    class MyController:
+        def __init__(self, task): ...                   # once a flight
+        def step(self, state, time): return thrusts     # once a control period, (4,) [N]
+
+``task`` (``Task``) says what is flown and where the set-point is now; ``state`` (``onboard.State``) is
+what was measured, and nothing else is. ``onboard.LandingController`` has the same ``step``. Noticing the
+ground and cutting the motors is done for every such controller, as for ours: the set-point goes down
+into the floor first, and once the motors are cut ``step`` is not asked any more.
+"""
+
+import importlib
+import importlib.util
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from neural_lander.controller.allocation import Thrusts
+from neural_lander.controller.errors import InputError
+from neural_lander.controller.onboard import PHASES, State, thrusts_of
+from neural_lander.controller.setpoint import Plan
+from neural_lander.controller.terrain import Terrain
+from neural_lander.controller.vehicle import Vehicle
+
+Array = npt.NDArray[np.float64]
+
+
+class Pilot(Protocol):
+    """What flies a vehicle: a state goes in, rotor thrusts come out."""
+
+    def step(self, state: State, time: float) -> npt.ArrayLike:
+        """Return the rotor thrusts to command (4,) [N] at ``time`` [s] since the flight began."""
+
+
+@dataclass(frozen=True)
+class Setpoint:
+    """Where the vehicle is to be now, in the world."""
+
+    position: Array
+    """Of the body's origin (3,) [m]."""
+    velocity: Array
+    """(3,) [m/s]."""
+    acceleration: Array
+    """(3,) [m/s^2]; along ``fastest`` that of the moment at which the rotors will have obeyed."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a controller is told of its flight."""
+
+    vehicle: Vehicle
+    """As its file has it."""
+    plan: Plan
+    """The motion of the set-point; heights above standing on the surface where it ends."""
+    yaw: float
+    """Heading of body x to keep, from east to north [rad]."""
+    terrain: Terrain
+    """The map of what stands on the floor at z = 0."""
+    memory: Any
+    """The record that the set-point lives in."""
+
+    @property
+    def setpoint(self) -> Setpoint:
+        """Where the vehicle is to be at the time of the ``step`` that asks."""
+        c = self.memory
+        return Setpoint(
+            np.array(c["setpoint_position"]),
+            np.array(c["setpoint_velocity"]),
+            np.array(c["setpoint_acceleration"]),
+        )
+
+    @property
+    def floor(self) -> float:
+        """Height of the body's origin when the vehicle stands where the plan ends [m]."""
+        return float(self.memory["floor"])
+
+    @property
+    def phase(self) -> str:
+        """``flying``, or ``pushing`` down onto the floor."""
+        return PHASES[int(self.memory["phase"])]
+
+
+def is_foreign(controller: str) -> bool:
+    """Whether a controller's name is ``module:Name`` or ``file.py:Name``, one from outside."""
+    return ":" in controller
+
+
+def find_pilot(controller: str) -> Callable[[Task], Pilot]:
+    """Return what makes the pilot of a flight from its task, for ``module:Name`` or ``file.py:Name``.
+
+    Modules are looked for in the working directory, too.
+
+    Raises:
+        InputError: no such module or file, it cannot be imported, or there is no such name in it.
+    """
+    where, _, name = controller.rpartition(":")
+    if not where or not name:
+        raise InputError(
+            f"controller '{controller}' is no module:Name, like my_module:MyController or "
+            "my_file.py:MyController"
+        )
+    module = (
+        _from_file(where, controller) if where.endswith(".py") else _from_name(where, controller)
+    )
+    try:
+        return getattr(module, name)  # type: ignore[no-any-return]
+    except AttributeError:
+        raise InputError(
+            f"controller '{controller}': '{where}' has no '{name}'; it has "
+            f"{', '.join(n for n in vars(module) if not n.startswith('_')) or 'nothing'}"
+        ) from None
+
+
+def make_pilot(controller: str, task: Task) -> Pilot:
+    """Return the pilot of one flight.
+
+    Raises:
+        InputError: it cannot be found, making it fails, or it has no ``step``.
+    """
+    maker = find_pilot(controller)
+    try:
+        pilot = maker(task)
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(
+            f"controller '{controller}' could not be made from its task: {what_failed(error)}"
+        ) from error
+    if not callable(getattr(pilot, "step", None)):
+        raise InputError(
+            f"controller '{controller}' made a {type(pilot).__name__} without a method "
+            "step(state, time) that returns four rotor thrusts in N"
+        )
+    return pilot
+
+
+def ask(pilot: Pilot, controller: str, state: State, time: float) -> Thrusts:
+    """Return the pilot's four thrusts [N], checked.
+
+    Raises:
+        InputError: it failed, or returned anything but four finite thrusts of at least 0 N.
+    """
+    try:
+        answer = pilot.step(state, time)
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(
+            f"controller '{controller}' failed at {time:.3f} s: {what_failed(error)}"
+        ) from error
+    try:
+        a, b, c, d = thrusts_of("thrusts", answer).tolist()
+    except InputError as error:
+        raise InputError(f"controller '{controller}' at {time:.3f} s: {error}") from error
+    return a, b, c, d
+
+
+def what_failed(error: Exception) -> str:
+    """Return an exception as one line with the place in the file where it was raised."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error} ({last.filename}, line {last.lineno})"
+
+
+def _from_name(where: str, controller: str) -> Any:
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        return importlib.import_module(where)
+    except Exception as error:
+        raise InputError(
+            f"controller '{controller}': module '{where}' cannot be imported ({what_failed(error)})"
+        ) from error
+
+
+def _from_file(where: str, controller: str) -> Any:
+    path = Path(where).resolve()
+    if not path.is_file():
+        raise InputError(f"controller '{controller}': there is no file {where}")
+    known = f"{path}, a pilot"
+    if known in sys.modules:
+        return sys.modules[known]
+    spec = importlib.util.spec_from_file_location(known, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[known] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[known]
+        raise InputError(
+            f"controller '{controller}': {where} cannot be imported ({what_failed(error)})"
+        ) from error
+    return module

@@ -1,0 +1,198 @@
+"""A controller from outside the package flies what ours fly, and is told what is wrong with it."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from neural_lander.controller.errors import InputError
+from neural_lander.controller.pilot import find_pilot
+from neural_lander.controller.vehicle import load_vehicle
+from neural_lander.scripts import cli
+from neural_lander.scripts.cli_flight import controllers_of
+from neural_lander.sim.rollout import Flight, fly
+from neural_lander.sim.scenario import load_scenario
+
+SCENARIO = """
+name = "short"
+description = "a landing from low"
+start_height = 0.3
+hover = 0.5
+"""
+
+MINE = """
+import numpy as np
+from neural_lander.controller.onboard import LandingController
+
+
+class Wrapped:
+    '''Our own observer behind the protocol.'''
+
+    def __init__(self, task):
+        start = task.plan.coefficients[0, :, 0]
+        self.law = LandingController(
+            task.vehicle, "observer", start=start, yaw=task.yaw, hover=task.plan.descent_start
+        )
+
+    def step(self, state, time):
+        return self.law.step(state, time)
+
+
+class Climb:
+    '''Thrust for hover and nothing else.'''
+
+    def __init__(self, task):
+        self.task = task
+
+    def step(self, state, time):
+        return np.full(4, self.task.vehicle.weight / 4)
+
+
+class Fails(Climb):
+    def step(self, state, time):
+        return 1 / (0.0 if time > 0.01 else 1.0) * np.ones(4)
+
+
+class Short(Climb):
+    def step(self, state, time):
+        return [1.0, 2.0]
+
+
+class Pulls(Climb):
+    def step(self, state, time):
+        return [1.0, 2.0, -3.0, 1.0]
+
+
+class Mute:
+    def __init__(self, task):
+        pass
+
+
+class Broken:
+    def __init__(self, task):
+        raise KeyError("gains")
+
+
+def spies(task):
+    spies.task = task
+    spies.seen = []
+
+    class Spy(Climb):
+        def step(self, state, time):
+            spies.seen.append((time, state, self.task.setpoint, self.task.phase))
+            return super().step(state, time)
+
+    return Spy(task)
+"""
+
+
+@pytest.fixture
+def flight(tmp_path):
+    (tmp_path / "mine.py").write_text(MINE)
+    (tmp_path / "short.toml").write_text(SCENARIO)
+
+    def make(name, **more):
+        return Flight(
+            vehicle=load_vehicle("intel-aero"),
+            controller=name if ":" not in name else f"{tmp_path}/{name}",
+            scenario=load_scenario(str(tmp_path / "short.toml")),
+            **more,
+        )
+
+    return make
+
+
+@pytest.mark.parametrize("engine", ["pybullet", "hybrid"])
+def test_our_own_law_behind_the_protocol_flies_the_same_bits(flight, engine):
+    ours = fly(flight("observer", engine=engine), 3)
+    theirs = fly(flight("mine.py:Wrapped", engine=engine), 3)
+    # up to the floor; from there on the logic that cuts the motors feels the observer's force, too,
+    # which it cannot know of a controller from outside
+    until = int(np.argmax(ours.log["phase"] > 0))
+    assert until == int(np.argmax(theirs.log["phase"] > 0)) > 1000
+    for name in ("rotor_thrust_command", "truth_position", "truth_attitude", "setpoint_position"):
+        np.testing.assert_array_equal(
+            ours.log[name][:until], theirs.log[name][:until], err_msg=name
+        )
+    for key in ("landed", "landing_time_s", "touchdown_speed_m_s", "z_max_error_m"):
+        assert ours.summary[key] == theirs.summary[key], key
+    assert theirs.summary["landed"]
+    assert theirs.summary["controller"].endswith("mine.py:Wrapped")
+    assert theirs.summary["force_rmse_low_n"] is None
+
+
+def test_a_pilot_sees_what_is_measured_and_where_it_is_to_be(flight, tmp_path):
+    landing = fly(flight("mine.py:spies"), 1)
+    spies = find_pilot(f"{tmp_path}/mine.py:spies")
+    log = landing.log
+    for i in (0, 100, 400):
+        time, state, setpoint, phase = spies.seen[i]
+        assert time == log["time"][i]
+        np.testing.assert_array_equal(state.position, log["position"][i])
+        np.testing.assert_array_equal(state.velocity, log["velocity"][i])
+        np.testing.assert_array_equal(state.attitude, log["attitude"][i])
+        np.testing.assert_array_equal(state.rate, log["rate"][i])
+        np.testing.assert_array_equal(setpoint.position, log["setpoint_position"][i])
+        np.testing.assert_array_equal(setpoint.velocity, log["setpoint_velocity"][i])
+        assert phase == "flying"
+        assert not np.shares_memory(setpoint.position, spies.task.memory["setpoint_position"])
+    vehicle = load_vehicle("intel-aero")
+    assert spies.task.floor == vehicle.rest_height
+    assert not landing.summary["landed"]  # thrust of hover and no feedback
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("Fails", r"failed at 0\.012 s: ZeroDivisionError.*mine\.py, line \d+"),
+        ("Short", r"at 0\.000 s: thrusts has shape \(2,\), expected \(4,\)"),
+        ("Pulls", r"at 0\.000 s: thrusts is .*-3\.0.* N, expected at least 0 N each"),
+        ("Mute", "made a Mute without a method step"),
+        ("Broken", r"could not be made from its task: KeyError: 'gains' .*mine\.py, line"),
+        ("Absent", "has no 'Absent'; it has .*Wrapped"),
+    ],
+)
+def test_what_is_wrong_with_a_pilot_is_said_with_its_place(flight, name, message):
+    with pytest.raises(InputError, match=message):
+        fly(flight(f"mine.py:{name}"), 0)
+
+
+def test_names_that_lead_nowhere_are_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "typo.py").write_text("def broken(:\n")
+    for name, message in (
+        ("nowhere_at_all:X", "module 'nowhere_at_all' cannot be imported"),
+        ("absent.py:X", r"there is no file absent\.py"),
+        ("typo.py:X", r"typo\.py cannot be imported \(SyntaxError"),
+        (":X", "is no module:Name"),
+        ("json:", "is no module:Name"),
+    ):
+        with pytest.raises(InputError, match=message):
+            controllers_of(name)
+    with pytest.raises(InputError, match="or module:Name"):
+        controllers_of("nonsense")
+
+
+def test_a_module_of_the_working_directory_is_found(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    (tmp_path / "pilot_of_this_test.py").write_text(MINE)
+    assert controllers_of("pd,pilot_of_this_test:Wrapped") == ["pd", "pilot_of_this_test:Wrapped"]
+    assert find_pilot("pilot_of_this_test:Wrapped").__name__ == "Wrapped"
+
+
+def test_it_enters_the_table_beside_ours(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(MINE)
+    (tmp_path / "short.toml").write_text(SCENARIO)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(
+            ["compare", "--controllers", "observer,mine.py:Wrapped", "--scenario", "short.toml",
+             "--seeds", "0:2", "--out", "table", "--json"]
+        )  # fmt: skip
+    assert ended.value.code == 0
+    ours, theirs = json.loads(capsys.readouterr().out)["controllers"]
+    assert theirs["controller"] == "mine.py:Wrapped"
+    for key in ("landings", "landed", "crashed", "z_max_error_m", "touchdown_speed_m_s"):
+        assert ours[key] == theirs[key], key
