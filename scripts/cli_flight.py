@@ -10,6 +10,7 @@ from neural_lander.scripts.cli_output import Progress, Report
 
 if TYPE_CHECKING:
     from neural_lander.controller.setpoint import Plan
+    from neural_lander.controller.fastest import ThrustRoom
     from neural_lander.sim.gate import FlightOptions
     from neural_lander.sim.rollout import Flight
 
@@ -75,6 +76,13 @@ def controllers_of(text: str) -> list[str]:
                 f"controller '{name}' is unknown; take one of {CONTROLLERS}, or module:Name"
             )
     return names
+
+
+def room_of(text: str | None) -> "ThrustRoom | None":
+    """Read ``--thrust-room``."""
+    from neural_lander.controller.fastest import ThrustRoom
+
+    return None if text is None else ThrustRoom.parse(text)
 
 
 def seeds_of(text: str) -> range:

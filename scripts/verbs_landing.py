@@ -12,6 +12,7 @@ from neural_lander.scripts.cli_flight import (
     compare_over_seeds,
     controllers_of,
     describe,
+    room_of,
     seeds_of,
     show_landing,
     show_runs,
@@ -26,6 +27,7 @@ from neural_lander.scripts.cli_options import (
     Json,
     Model,
     Reference,
+    Room,
     ScenarioName,
     Seed,
     TouchdownSpeed,
@@ -53,6 +55,7 @@ def land(
     scenario: ScenarioName = "flat",
     reference: Reference = "s-curve",
     touchdown_speed: TouchdownSpeed = 0.15,
+    thrust_room: Room = None,
     aero: Aero = "rotor",
     seed: Seed = 0,
     certificate: CertificateFile = None,
@@ -80,6 +83,7 @@ def land(
             uncertified,
             engine,
             touchdown_speed,
+            room_of(thrust_room),
         )
         require_folder(out)
         flight = flight_of(options, controller)
@@ -118,6 +122,7 @@ def compare(
     scenario: ScenarioName = "flat",
     reference: Reference = "s-curve",
     touchdown_speed: TouchdownSpeed = 0.15,
+    thrust_room: Room = None,
     aero: Aero = "rotor",
     certificate: CertificateFile = None,
     uncertified: Uncertified = False,
@@ -143,6 +148,7 @@ def compare(
                 uncertified,
                 engine,
                 touchdown_speed,
+                room_of(thrust_room),
             )
             with progress_bar("compare") as progress:
                 tell.result = compare_over_seeds(options, names, numbers, out, progress)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from neural_lander.controller.certificate import require_certificate
 from neural_lander.controller.errors import InputError, Refused
+from neural_lander.controller.fastest import ThrustRoom
 from neural_lander.controller.monitor import Limits
 from neural_lander.controller.network import load_network
 from neural_lander.controller.vehicle import load_vehicle
@@ -29,6 +30,7 @@ class FlightOptions:
     uncertified: bool = False
     engine: str = "pybullet"
     touchdown_speed: float = 0.15
+    thrust_room: ThrustRoom | None = None
 
 
 def is_learned(controller: str) -> bool:
@@ -52,6 +54,7 @@ def flight_of(options: FlightOptions, controller: str) -> Flight:
         aero=options.aero,
         engine=options.engine,
         touchdown_speed=options.touchdown_speed,
+        thrust_room=options.thrust_room,
     )
     _require_possible(flight, options.scenario)
     if not is_learned(controller):
