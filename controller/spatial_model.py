@@ -219,18 +219,25 @@ class SpatialLoop:
         return np.asarray(rest @ (wanted + moved))
 
     def observer_noise(
-        self, slopes: ForceSlopes, tilt: float, thrust: float, contract_step: Array
+        self,
+        slopes: ForceSlopes,
+        tilt: float,
+        thrust: float,
+        contract_step: Array,
+        sideways: float = math.inf,
     ) -> Array:
         """Return the bounds (3,) of n that noise causes, with thrust at most ``thrust`` [N].
 
-        ``contract_step`` (3,): how far c moves between a sample and the next [N].
+        ``contract_step`` (3,): how far c moves between a sample and the next [N]; ``sideways``: bound
+        of the real force's horizontal part [N].
         """
         if not self.observer:
             return np.zeros(3)
         s, a, share = math.sin(tilt), self.noise_attitude, self.noise_thrust
-        turned = np.full(3, a * (1 + s) + 1.5 * a**2)
-        turned[Z] = math.sqrt(2) * a * s + 1.5 * a**2
-        measured = thrust * (share * np.array([s, s, 1.0]) + (1 + share) * turned)
+        level = min(s, sideways / thrust)  # the most tilted is not the strongest
+        turned = np.full(3, a * (1 + level) + 1.5 * a**2)
+        turned[Z] = math.sqrt(2) * a * level + 1.5 * a**2
+        measured = thrust * (share * np.array([level, level, 1.0]) + (1 + share) * turned)
         size = slopes.magnitude
         felt = size @ np.array(
             [self.noise_position[Z], self.noise_velocity[Z], share * thrust

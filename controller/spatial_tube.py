@@ -97,6 +97,8 @@ class SpatialSegment:
     """Range of collective thrust in its box [N]."""
     tilt: float
     """Half angle of the cone of its box [rad]."""
+    sideways: float = math.inf
+    """Bound of the horizontal part of every force in its box [N]; inf: none but cone and thrust."""
 
 
 @dataclass(frozen=True)
@@ -440,7 +442,10 @@ def _outside(
     for i, moved in _jumps(cells, segments, loop, of_cell):
         noise[i : i + reach + 2] += moved
     measured = np.array(
-        [loop.observer_noise(s.slopes, s.tilt, s.thrust[1], errors.step) for s in segments]
+        [
+            loop.observer_noise(s.slopes, s.tilt, s.thrust[1], errors.step, s.sideways)
+            for s in segments
+        ]
     )[of_cell]
     measured = running_maximum(measured, math.ceil(loop.period / cell - 1e-9))
     columns = []

@@ -118,7 +118,7 @@ class Round:
             spans.append(span)
             conditions += unique
         segments = [
-            SpatialSegment(first, end, b.name, b.slopes, b.thrust, b.tilt)
+            SpatialSegment(first, end, b.name, b.slopes, b.thrust, b.tilt, b.sideways)
             for (first, end), b in zip(self.ranges, boxes, strict=True)
         ]
         if not all(c.holds for c in conditions):
@@ -224,7 +224,7 @@ class Round:
             )  # fmt: skip
         box = SpatialBox(
             name, first * self.cells[Z].cell, end * self.cells[Z].cell, height, speed, thrust,
-            r.tilt, slopes, height, speed, thrust, r.tilt,
+            r.tilt, slopes, height, speed, thrust, r.tilt, r.sideways,
         )  # fmt: skip
         return box, Span(span, held), found
 
@@ -338,10 +338,12 @@ class Round:
             reached_speed=(slowest - v - n_v, quickest + v + n_v),
             reached_thrust=(low, math.hypot(high, most)),
             reached_tilt=tilt,
+            reached_sideways=most,
         )
         heard = loop.observer * loop.mass * np.array(loop.noise_velocity)
         noise = heard * (1 + tube.load) + loop.shift()
-        return Radii(z, v, thrust, tilt), full, over.disturbance + noise
+        need = Radii(z, v, thrust, tilt, most if math.isfinite(box.sideways) else math.inf)
+        return need, full, over.disturbance + noise
 
     def _gains(self, tube: SpatialTube, segments: Sequence[SpatialSegment]) -> list[Condition]:
         """Return H2 and H3."""
@@ -384,6 +386,11 @@ class Round:
             Condition.of("H4", "xy", box.name, "greatest tilt of a force inside the cone [rad]",
                        box.reached_tilt, box.tilt)
         )  # fmt: skip
+        if math.isfinite(box.sideways):
+            found.append(
+                Condition.of("H4", "xy", box.name, "greatest sideways force below the box's end [N]",
+                           box.reached_sideways, box.sideways)
+            )  # fmt: skip
         low, high = self.loop.thrust_limits
         found += [
             Condition.of("H5", "xy", box.name, "greatest tilt below the contract's limit [rad]",
