@@ -55,7 +55,7 @@ JERKS = np.geomspace(10.0, 200.0, 16)
 JERK_OUT = 100.0
 """Jerk out of an acceleration [m/s^3]: 5 ms of motor lag that nobody knows of make 0.05 g of it."""
 BISECTIONS = 30
-GENTLE_JERK_OUT = 20.0
+GENTLE_JERK_OUT = 12.0
 """Jerk out of an acceleration where there is to be a tube [m/s^3]."""
 
 

@@ -40,8 +40,10 @@ class SpatialForce(Protocol):
         """Return intervals of every tangent and secant in a box."""
         ...
 
-    def sideways(self, height: Interval, speed: Interval, thrust: Interval) -> Array:
-        """Return bounds (2,) of the force along x and y over a box [N]."""
+    def sideways(
+        self, height: Interval, speed: Interval, thrust: Interval, parts: int = 1
+    ) -> Array:
+        """Return bounds (2,) of the force along x and y over a box [N], cut into ``parts`` a side."""
         ...
 
 

@@ -49,6 +49,12 @@ ROUGH = (0.1, 600)
 """Gap and number of boxes when bounding slopes, while the boxes are sought."""
 THOROUGH = (0.04, 2500)
 
+PARTS = 6
+"""Into which each side of a box is cut to bound the force along x and y, where thrust varies much."""
+
+TOUCH = 1e-6
+"""Boxes of a plan below the floor reach up to here: until first contact nothing is lower than 0 [m]."""
+
 
 @dataclass(frozen=True)
 class Span:
@@ -199,7 +205,7 @@ class Round:
         (under, over), (slowest, quickest) = self._asked(first, end)
         height = (
             max(0.0, float(low[:, 0].min()) - r.height) + under - n_z,
-            max(float(high[:, 0].max()) + r.height, 0.0) + over + n_z,
+            max(float(high[:, 0].max()) + r.height, TOUCH) + over + n_z,
         )
         speed = (slowest - r.speed - n_v, quickest + r.speed + n_v)
         everywhere = self._limits()
@@ -250,6 +256,11 @@ class Round:
         size = slopes.magnitude[Z]
         return float((self.loop.mass * a + size[0] * z + size[1] * v) / least)
 
+    def _sideways(self, box: SpatialBox) -> Array:
+        """Return bounds (2,) of the learned force along x and y in a box [N]."""
+        parts = 1 if self.loop.lead is None else PARTS
+        return self.force.sideways(box.height, box.vertical_speed, box.thrust, parts)
+
     def _start(self, segment: SpatialSegment, box: SpatialBox, span: Interval) -> SpatialStart:
         """Return the start with its force: upright at weight, against what the errors there want."""
         if self.start.force is not None:
@@ -262,7 +273,7 @@ class Round:
         for j in range(3):
             linear[j] = loop.k_p[j] * start.position[j] + loop.k_v[j] * start.velocity[j]
             linear[j] += loop.observer * loop.mass * loop.noise_velocity[j]
-        sideways = self.force.sideways(box.height, box.vertical_speed, box.thrust)
+        sideways = self._sideways(box)
         beyond[:Z] = loop.mass * np.array(acceleration[:Z]) + sideways
         lean = _longer(linear[:Z] + beyond[:Z], box.thrust[0] * math.cos(box.tilt))
         beyond[Z] = size[Z, 0] * start.position[Z] + size[Z, 1] * start.velocity[Z]
@@ -286,7 +297,7 @@ class Round:
         loop, slopes, size = self.loop, segment.slopes, segment.slopes.magnitude
         over, span = tube.over(segment, last), spans.reference
         part = slice(segment.first, segment.end)
-        sideways = self.force.sideways(box.height, box.vertical_speed, box.thrust)
+        sideways = self._sideways(box)
         lean, swing = np.zeros(2), np.zeros(2)  # of F0; of F0, F_a, F_c and F_held
         for j in range(Z):
             c = self.cells[j]
