@@ -163,9 +163,7 @@ class DescentLimits:
     @property
     def jerk_out(self) -> float:
         """Jerk out of an acceleration [m/s^3]; weight and its lead stay inside the limits of thrust."""
-        return min(
-            self.greatest_jerk_out, self.fall(0.0) / self.lag, self.brake(0.0) / self.lag
-        )
+        return min(self.greatest_jerk_out, self.fall(0.0) / self.lag, self.brake(0.0) / self.lag)
 
 
 def speed_seen(network: Network | None, speed: float = SPEED) -> tuple[float, str]:

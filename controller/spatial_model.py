@@ -300,7 +300,11 @@ class SpatialLoop:
         """Return the middles of a_z [N/m], a_v [N/(m/s)] and beta that the model has on an axis."""
         if j != Z:
             return 0.0, 0.0, 0.0
-        return sum(slopes.at(0)) / 2, sum(slopes.at(1)) / 2, sum(self.cancelled(slopes, tilt).beta) / 2
+        return (
+            sum(slopes.at(0)) / 2,
+            sum(slopes.at(1)) / 2,
+            sum(self.cancelled(slopes, tilt).beta) / 2,
+        )
 
     def drive(self, slopes: ForceSlopes, tilt: float, j: int) -> Array:
         """Return F0_d', what the plan alone asks of F0': factors (3,) of its v_d, a_d, j_d."""
@@ -372,8 +376,8 @@ class SpatialLoop:
             inner = inner + C[-1] * unit["motor lag"]
         signals = {
             "force error": delta, "wanted force rate": gamma, "force rate": rate - planned,
-            "speed": speed, "acceleration": acceleration, "lag's input": lagging, "disturbance rate": d_rate,
-            "real force rate": inner,
+            "speed": speed, "acceleration": acceleration, "lag's input": lagging,
+            "disturbance rate": d_rate, "real force rate": inner,
         }  # fmt: skip
         seen = seen_names(self, AXES[j])
         outputs = [p, v, wanted, d, self.reply(slopes, j)[0] * wanted + delta]

@@ -273,7 +273,9 @@ def tube_in_space(
         more, kicks = _left(cells, segments, loop, of_cell, of_load)
         outside = base + more
         inject = [i + k for i, k in zip(inject, kicks, strict=True)]
-        _take_mass(models, segments, loop, of_cell, (weighing, descent, cell), step, outside, inject)
+        _take_mass(
+            models, segments, loop, of_cell, (weighing, descent, cell), step, outside, inject
+        )
     found = bounds_along(
         models, of_cell, cell, outside, begin, inject, reference, constant, rest, shapes
     )

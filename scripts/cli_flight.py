@@ -9,8 +9,8 @@ from neural_lander.scripts.cli_options import CONTROLLERS
 from neural_lander.scripts.cli_output import Progress, Report
 
 if TYPE_CHECKING:
-    from neural_lander.controller.setpoint import Plan
     from neural_lander.controller.fastest import ThrustRoom
+    from neural_lander.controller.setpoint import Plan
     from neural_lander.sim.gate import FlightOptions
     from neural_lander.sim.rollout import Flight
 

@@ -73,9 +73,9 @@ def collect(
     """
     from neural_lander.controller.flight_log import read_flight_log
     from neural_lander.controller.vehicle import load_vehicle
+    from neural_lander.scripts.cli_flight import room_of
     from neural_lander.sim.calibration_flights import collect_landings
     from neural_lander.sim.collect import collect as run_collect
-    from neural_lander.scripts.cli_flight import room_of
     from neural_lander.sim.gate import FlightOptions, flight_of
 
     with report(as_json) as tell:

@@ -142,9 +142,7 @@ class Flight:
                     f"{self.scenario.target_height} m over the surface: take s-curve"
                 )
             seen = speed_seen(self.network, self.descent_speed)
-            limits = DescentLimits.of(
-                self.vehicle, self.touchdown_speed, *seen, self.thrust_room
-            )
+            limits = DescentLimits.of(self.vehicle, self.touchdown_speed, *seen, self.thrust_room)
             return plan_fastest(start, hover, limits)
         return plan_descent(
             self.reference, start, self.scenario.target_height, hover, decay=self.decay

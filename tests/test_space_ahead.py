@@ -9,23 +9,28 @@ import pytest
 
 from neural_lander.controller import feed_forward, spatial_tube
 from neural_lander.controller.errors import InputError
-from neural_lander.controller.fastest import GENTLE_JERK_OUT, DescentLimits, ThrustRoom, plan_fastest
+from neural_lander.controller.fastest import (
+    GENTLE_JERK_OUT,
+    DescentLimits,
+    ThrustRoom,
+    plan_fastest,
+)
 from neural_lander.controller.hover_mass import STEADY_RATE, shown
 from neural_lander.controller.landing_controller import controller_record
-from neural_lander.controller.setpoint import setpoint
 from neural_lander.controller.reference_cells import reference_cells
+from neural_lander.controller.setpoint import setpoint
 from neural_lander.controller.spatial_lead import left_over, mass_found, weighing_cell
 from neural_lander.controller.spatial_model import channel_names
 from neural_lander.controller.spatial_tube import SpatialErrors, SpatialStart, tube_in_space
 from neural_lander.controller.vehicle import GRAVITY, load_vehicle
 from neural_lander.learning.spatial_falsifier import (
     World,
+    _samples_of,
     falsify_in_space,
     fed_forward,
     fly_in_space,
 )
 from neural_lander.learning.spatial_falsifier import _Flight as Flown
-from neural_lander.learning.spatial_falsifier import _samples_of
 from neural_lander.learning.spatial_proof import prove_space
 
 from .spatial_cases import LANDING, LOOP, NO_ERRORS, QUIET, force
@@ -96,7 +101,9 @@ def flown(loop, learned, inputs=None, change=None):
 def test_the_proof_feeds_forward_what_the_law_does():
     """``look_ahead``, which flies, against what falsifier and proof take it for, at every sample."""
     record = controller_record(AERO, "observer", PLAN, 0.0)[0]
-    loop = replace(STILL, mass=AERO.mass, lead=feed_forward.lead_of(AERO), latency=AERO.timing.latency)
+    loop = replace(
+        STILL, mass=AERO.mass, lead=feed_forward.lead_of(AERO), latency=AERO.timing.latency
+    )
     times = AERO.timing.period * np.arange(round(PLAN.end / AERO.timing.period))
     expected = fed_forward(PLAN, loop, times)
     for t, row in zip(times, expected, strict=True):
@@ -148,9 +155,7 @@ def test_what_the_feed_forward_leaves_is_inside_its_bound_and_comes_near_it(prov
     time, found = flown(loop, learned)
     ideal = (found[:, 9:12] - found[:, 6:9])[:, 2]
     late = round(loop.latency / loop.period)
-    of_cell = np.concatenate(
-        [np.full(s.end - s.first, k) for k, s in enumerate(proof.segments)]
-    )
+    of_cell = np.concatenate([np.full(s.end - s.first, k) for k, s in enumerate(proof.segments)])
     slopes = [(s.slopes, s.tilt) for s in proof.segments]
     left = left_over(proof.cells, slopes, loop, of_cell, np.zeros(len(of_cell)))
     z = proof.cells[2]
@@ -158,7 +163,7 @@ def test_what_the_feed_forward_leaves_is_inside_its_bound_and_comes_near_it(prov
     used = []
     kinks = np.array([t for t, _ in z.kinks])
     for k in range(late + 10, len(time) - 2):
-        if (np.abs(kinks - time[k]) < 0.015).any() or not 0.03 < z.middle[int(time[k] / CELL), 0]:
+        if (np.abs(kinks - time[k]) < 0.015).any() or not z.middle[int(time[k] / CELL), 0] > 0.03:
             continue  # a kick counts by its integral
         i = int(time[k] / CELL)
         at = proof.segments[of_cell[i]]
@@ -207,7 +212,9 @@ def test_the_worst_noise_stays_inside_also_when_it_feigns_another_mass(proved):
     assert found.max() <= 1
     assert found.max() > 0.6
     late = worst.time[1:] > HOVER + 0.1
-    assert found[late].max() > 0.25  # where the mass counts; every share of it is taken as independent
+    assert (
+        found[late].max() > 0.25
+    )  # where the mass counts; every share of it is taken as independent
 
 
 @pytest.mark.parametrize("lag", [0.036, 0.044])
@@ -244,7 +251,7 @@ def test_mass_and_step_are_bounded_and_the_worst_hover_comes_near(rate):
     rng = np.random.default_rng(0)
 
     def found(f, noise):
-        d, w, low = -rate * noise[0], 0.0, 0.0
+        d, low = -rate * noise[0], 0.0
         for k in range(last):
             heard = d + rate * noise[k]
             low += h * STEADY_RATE * (heard - low)
@@ -280,7 +287,7 @@ def test_the_mass_counts_from_the_sample_at_which_it_is_taken(proved):
     """Before it the tube is what it is without; after it it is wider."""
     loop, errors, _ = CASES["noisy"]
     proof = proved("noisy")
-    with mock.patch.object(spatial_tube, "mass_found", lambda *given: (0.0, 0.0)):
+    with mock.patch.object(spatial_tube, "mass_found", return_value=(0.0, 0.0)):
         light = again(proof, loop, errors)
     first = weighing_cell(loop, PLAN.descent_start, CELL)
     whole = again(proof, loop, errors)
@@ -341,4 +348,3 @@ def test_no_command_is_computed_ahead_of_a_fly_in_space_that_is_not_compensated(
     still = fed_forward(LANDING, LOOP, np.array([0.0, 1.0, 1.2]))
     assert (still[:, 3:] == 0).all()
     assert np.isfinite(fly_in_space(world, world.quiet())).all()
-
