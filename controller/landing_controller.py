@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from neural_lander.controller import feed_forward, hover_mass, monitor, terrain
+from neural_lander.controller import deck, feed_forward, hover_mass, indi, l1, monitor, terrain
 from neural_lander.controller import setpoint as reference
 from neural_lander.controller.allocation import Thrusts, rotor_thrusts
 from neural_lander.controller.attitude_law import attitude_torque
@@ -40,9 +40,12 @@ from neural_lander.controller.cancellation import (
 )
 from neural_lander.controller.compiled import blank_record, compiled
 from neural_lander.controller.contact import lowest_foot_compiled
+from neural_lander.controller.deck import over_deck, store_deck
 from neural_lander.controller.errors import InputError
 from neural_lander.controller.feed_forward import as_old, look_ahead, shortly, store_feed_forward
 from neural_lander.controller.hover_mass import STEADY_RATE, weigh
+from neural_lander.controller.indi import incremental_force, specific_force
+from neural_lander.controller.l1 import adaptive_force
 from neural_lander.controller.measurement import Measurement
 from neural_lander.controller.monitor import QUIET, follow, take_over, watch
 from neural_lander.controller.observer import observe
@@ -62,14 +65,36 @@ from neural_lander.controller.vehicle import Vehicle
 CONTROLLERS = {
     "pd": "position law alone, the paper's baseline",
     "pid": "with an integral and anti-windup",
-    "textbook": "Cheeseman-Bennett ground effect as feed-forward",
+    "textbook": "Cheeseman-Bennett ground effect as feed-forward, its radius tuned by landings",
+    "textbook-fitted": "the same, its radius fitted to the flights that the model learned from",
     "observer": "momentum disturbance observer, nothing learned",
+    "indi": "incremental nonlinear dynamic inversion of the force, by accelerometer",
+    "l1": "L1 adaptive augmentation of the force",
     "learned": "the learned residual force, cancelled",
     "learned+observer": "both; what ships",
+    "learned-unbounded": "a network of any slope from the same flights, cancelled",
     "oracle": "the simulator's true force at the estimated state, cancelled",
     "oracle+observer": "both; the ceiling",
 }
 """Names that ``land --controller`` takes, and what they are."""
+
+MOMENTUM, INDI, L1 = 0, 1, 2
+"""What finds the force that nothing explains."""
+
+KINDS = {
+    "textbook": TEXTBOOK,
+    "textbook-fitted": TEXTBOOK,
+    "learned": NETWORK,
+    "learned-unbounded": NETWORK,
+    "oracle": ORACLE,
+}
+"""Controller, but for its observer -> where its residual force comes from; others have none."""
+
+
+def is_learned(controller: str) -> bool:
+    """Whether a controller flies a network's force, so that it needs a model and a certificate."""
+    return KINDS.get(controller.removesuffix("+observer")) == NETWORK
+
 
 RECORD = np.dtype(
     [
@@ -91,6 +116,7 @@ RECORD = np.dtype(
         ("integral_limit", np.float64),
         ("attitude_stiffness", np.float64, (3,)),
         ("attitude_damping", np.float64, (3,)),
+        ("estimator", np.int64),
         ("observer_rate", np.float64),
         ("observer_limit", np.float64),
         ("textbook_radius", np.float64),
@@ -102,6 +128,9 @@ RECORD = np.dtype(
         *terrain.RECORD_FIELDS,
         *feed_forward.RECORD_FIELDS,
         *hover_mass.RECORD_FIELDS,
+        *indi.RECORD_FIELDS,
+        *l1.RECORD_FIELDS,
+        *deck.RECORD_FIELDS,
         *reference.RECORD_FIELDS,
         *monitor.RECORD_FIELDS,
         # memory
@@ -142,6 +171,9 @@ def controller_record(
     lands: bool = True,
     age: float = 0.0,
     chart: Terrain = FLAT,
+    fitted_radius: float | None = None,
+    moving: int = 0,
+    deck_way: int = deck.PREDICTED,
 ) -> npt.NDArray[Any]:
     """Return the record of a controller at rest.
 
@@ -153,10 +185,14 @@ def controller_record(
         surface: height of the surface under the landing [m].
         lands: whether the touchdown logic may cut the motors.
         chart: the map of what stands on the floor at z = 0.
+        moving: which box of it moves, from 1; 0: none.
+        deck_way: how that one is followed, ``PREDICTED`` or ``FOLLOWED`` of ``deck``.
         age: of the position and velocity estimates when they are read [s], as the vehicle knows it.
+        fitted_radius: for ``textbook-fitted`` [m], see ``fitted_radius.py``.
 
     Raises:
-        InputError: unknown controller, or estimates older than the controller can remember.
+        InputError: unknown controller, one that the vehicle file has no gain for, ``textbook-fitted``
+            without a radius, or estimates older than the controller can remember.
     """
     if controller not in CONTROLLERS:
         raise InputError(
@@ -183,11 +219,20 @@ def controller_record(
     bandwidth = np.array([gains.attitude, gains.attitude, gains.yaw])
     damping = np.array([gains.damping, gains.damping, 1.0])
     c["attitude_stiffness"], c["attitude_damping"] = bandwidth**2, 2 * damping * bandwidth
-    c["observer_rate"] = gains.observer_of(controller)
+    c["observer_rate"] = vehicle.observer_of(controller)
+    c["estimator"] = {"indi": INDI, "l1": L1}.get(controller, MOMENTUM)
+    if c["estimator"] == INDI and vehicle.baselines:
+        indi.store_filter(c, vehicle.baselines.indi, vehicle.timing.period)
+    elif c["estimator"] == L1 and vehicle.baselines:
+        l1.store_filter(c, vehicle.baselines.l1, vehicle.timing.period)
     c["observer_alone"] = gains.observer
     c["observer_limit"] = gains.observer_limit * vehicle.weight
     c["textbook_radius"] = gains.textbook_radius
-    c["residual"] = {"textbook": TEXTBOOK, "learned": NETWORK, "oracle": ORACLE}.get(kind, NONE)
+    if kind == "textbook-fitted":
+        if fitted_radius is None:
+            raise InputError(f"controller '{controller}' needs a model; give --model MODEL")
+        c["textbook_radius"] = fitted_radius
+    c["residual"] = KINDS.get(kind, NONE)
     c["lands"], c["yaw"] = lands, yaw
     c["surface"], c["surfaces"], c["surface_count"] = 0.0, chart.array(), len(chart.surfaces)
     c["rotors"], c["radius"] = vehicle.rotors.positions, vehicle.rotors.radius
@@ -195,6 +240,8 @@ def controller_record(
     c["thrusts"] = np.linalg.solve(vehicle.mixing, np.array([vehicle.weight, 0, 0, 0]))
     c["solver_ok"] = 1.0
     store_plan(c, plan, surface + vehicle.rest_height)
+    if moving > 0:
+        store_deck(c, vehicle, moving, chart.surfaces[moving - 1].height, deck_way)
     return record
 
 
@@ -217,11 +264,16 @@ def wanted_force(c: Any, t: float, measured: Measurement, explained: Vector) -> 
 
     ``explained`` is the residual model at the measured state and thrust.
     """
-    p, q, v, _, f, height = measured
+    p, q, v, _, f, height, felt = measured
     sp_p, sp_v, sp_a = setpoint(c, t - c.age_steps * c.period * c.compensated)
     ahead = (0.0, 0.0, 0.0)
     if c.compensated == 1:
         sp_a, ahead = look_ahead(c, t, sp_p, sp_v[2])
+    over, surface_speed = sp_p[2] - c.floor, 0.0
+    if c.deck > 0:
+        sp_p, sp_v, sp_a, ahead, surface_speed = over_deck(
+            c, t, p[2], height, sp_p, sp_v, sp_a, ahead
+        )
     axis = body_z(q)
     thrust = f[0] + f[1] + f[2] + f[3]
     known = (
@@ -229,11 +281,13 @@ def wanted_force(c: Any, t: float, measured: Measurement, explained: Vector) -> 
         thrust * axis[1] + explained[1],
         thrust * axis[2] + explained[2] - c.weight,
     )
+    now = known
     if c.age_steps > 0:
         known = as_old(c, known)
     if c.compensated == 1:
         weigh(c, t, v[2])
-    momentum = (c.mass * v[0], c.mass * v[1], c.mass * (1.0 + c.load) * v[2])
+    mass = (c.mass, c.mass, c.mass * (1.0 + c.load))
+    momentum = (mass[0] * v[0], mass[1] * v[1], mass[2] * v[2])
     d = (0.0, 0.0, 0.0)
     if c.started == 0:
         c.started = 1
@@ -245,16 +299,23 @@ def wanted_force(c: Any, t: float, measured: Measurement, explained: Vector) -> 
     if c.observer_rate > 0.0:
         steady = (c.observer_steady[0], c.observer_steady[1], c.observer_steady[2])
         frozen = c.phase != FLYING or c.contact > 0.0
-        d = observe(
-            c.observer_memory,
-            steady,
-            momentum,
-            known,
-            c.observer_rate,
-            c.observer_limit,
-            c.period,
-            frozen,
-        )
+        if c.estimator == INDI:
+            s = specific_force(c, q, v, felt)
+            at_once = known if math.isnan(felt[0]) else now  # an accelerometer is never late
+            d = incremental_force(c, s, mass, at_once, c.observer_limit, frozen)
+        elif c.estimator == L1:
+            d = adaptive_force(c, v, mass, known, c.observer_limit, frozen)
+        else:
+            d = observe(
+                c.observer_memory,
+                steady,
+                momentum,
+                known,
+                c.observer_rate,
+                c.observer_limit,
+                c.period,
+                frozen,
+            )
         for i in range(3):
             c.observer_steady[i] += c.period * STEADY_RATE * (d[i] - c.observer_steady[i])
     beyond = (known[0] + d[0], known[1] + d[1], known[2] + d[2])
@@ -271,7 +332,8 @@ def wanted_force(c: Any, t: float, measured: Measurement, explained: Vector) -> 
     )
     c.ground_force = ground[2]
     if c.lands == 1:
-        touchdown_phase(c, sp_p[2] - c.floor, height, norm(v), ground[2] / c.weight, t)
+        speed = norm((v[0], v[1], v[2] - surface_speed))
+        touchdown_phase(c, over, height, speed, ground[2] / c.weight, t)
     if c.phase != FLYING:
         sp_p = (sp_p[0], sp_p[1], sp_p[2] - PUSH_SPEED * (t - c.push_start))
     wanted = (

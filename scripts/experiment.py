@@ -29,7 +29,7 @@ from rich.table import Table
 from neural_lander.controller.certificate import require_certificate
 from neural_lander.controller.errors import InputError, Refused
 from neural_lander.controller.files import require_folder
-from neural_lander.controller.network import load_network
+from neural_lander.controller.model_parts import bundle_of, needs_model
 from neural_lander.controller.vehicle import Vehicle, load_vehicle
 from neural_lander.learning.certify import certify
 from neural_lander.learning.training import TrainingSettings, train
@@ -37,11 +37,12 @@ from neural_lander.scripts.cli_flight import controllers_of, seeds_of
 from neural_lander.scripts.cli_options import CONTROLLERS
 from neural_lander.scripts.exit_status import exits
 from neural_lander.sim.collect import collect
-from neural_lander.sim.compare import fly_seeds, summarise_seeds
-from neural_lander.sim.gate import is_learned
+from neural_lander.sim.compare import summarise_seeds
+from neural_lander.sim.gate import with_model
 from neural_lander.sim.physics import load_aerodynamics
 from neural_lander.sim.rollout import Flight
 from neural_lander.sim.scenario import load_scenario
+from neural_lander.sim.seeds import Case, fly_seeds
 from neural_lander.sim.statistics import share
 
 CASES = (("flat", "exponential"), ("flat", "s-curve"), ("hover-low", "s-curve"))
@@ -123,15 +124,16 @@ def flight_of(
         settings.aero,
         engine="hybrid",
     )
-    if model is None:
-        return plain
-    network, certified = load_network(model, settings.vehicle), settings.inputs == "level"
+    flight = with_model(plain, model)
+    if model is None or flight.network is None:
+        return flight
+    bundle, certified = bundle_of(model, controller), settings.inputs == "level"
     try:
-        if certified:
-            require_certificate(model, network, settings.vehicle, controller)
+        if certified and controller != "learned-unbounded":
+            require_certificate(bundle, flight.network, settings.vehicle, controller)
     except Refused as refusal:
         return str(refusal)
-    return replace(plain, network=network, certified=certified)
+    return replace(flight, certified=certified and controller != "learned-unbounded")
 
 
 def fly_all(settings: Settings, models: Sequence[Path], console: Console) -> list[dict[str, Any]]:
@@ -142,9 +144,11 @@ def fly_all(settings: Settings, models: Sequence[Path], console: Console) -> lis
         with _bar(f"{scenario}, {reference}", console) as told:
             for controller in settings.controllers:
                 own = []
-                for model in models if is_learned(controller) else [None]:
+                for model in models if needs_model(controller) else [None]:
                     flight = flight_of(settings, scenario, reference, controller, model)
-                    rows = fly_seeds([flight], [controller], settings.seeds, told)
+                    rows = fly_seeds(
+                        [Case(controller, scenario, flight)], settings.seeds, told
+                    ).rows
                     own += summarise_seeds(rows)
                 table += own if len(own) == 1 else over_networks(own, settings.train_seeds)
         results.append(

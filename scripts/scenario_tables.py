@@ -1,6 +1,7 @@
 """Every controller in the scenarios where the ground effect matters, the same seeds, in tables.
 
-    python scripts/scenario_tables.py --out DIR [--aero rotor PATH ...] [--seeds 0:200] [--json]
+    python scripts/scenario_tables.py --out DIR [--aero rotor PATH ...] [--seeds 0:200]
+        [--cases slope deck ...] [--json]
 
 For each aerodynamics: collects eight flights of 60 s over a flat floor, trains, and flies
 
@@ -10,6 +11,11 @@ For each aerodynamics: collects eight flights of 60 s over a flat floor, trains,
     mass + 10 %, mass - 10 %     which only the world knows
     lag 80 ms                    of the motors; the vehicle file says 40
     position 50 ms late          which the controller knows; along fastest
+    gap                          a low pass over a gap between tables, landing beside it
+    slope                        landing on a ramp of 8 degrees, along s-curve and fastest
+    deck                         landing on a deck that heaves by 10 cm and pitches by 2 degrees, 0.3 Hz,
+                                 along s-curve and fastest, and with a set-point that only follows the
+                                 measured deck instead of the estimated swing
 
 Flights are uncertified where the scenario has edges (a certificate is about one level surface), and
 all of them here, so that every controller flies to the end. Prints counts, and median / 95 % of the
@@ -24,9 +30,10 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+from neural_lander.controller.deck import FOLLOWED, PREDICTED
 from neural_lander.controller.fastest import speed_seen
 from neural_lander.controller.files import require_folder
-from neural_lander.controller.network import Network, load_network
+from neural_lander.controller.network import load_network
 from neural_lander.controller.vehicle import Vehicle, load_vehicle
 from neural_lander.learning.training import TrainingSettings, train
 from neural_lander.scripts.case_table import Figures, fly_cases, parser_of
@@ -34,7 +41,7 @@ from neural_lander.scripts.cli_flight import controllers_of, seeds_of
 from neural_lander.scripts.exit_status import exits
 from neural_lander.sim.collect import collect
 from neural_lander.sim.deviation import Deviation
-from neural_lander.sim.gate import is_learned
+from neural_lander.sim.gate import with_model
 from neural_lander.sim.physics import load_aerodynamics
 from neural_lander.sim.rollout import Flight, fly
 from neural_lander.sim.scenario import load_scenario
@@ -52,6 +59,7 @@ class Case:
     reference: str = "s-curve"
     vehicle: Deviation | None = None
     sensors: Sensors | None = None
+    deck_way: int = PREDICTED
 
 
 CASES = {
@@ -64,6 +72,12 @@ CASES = {
     "mass - 10 %": Case("flat", vehicle=Deviation(mass_share=-0.1)),
     "lag 80 ms, unknown": Case("flat", vehicle=Deviation(lag_s=0.08)),
     "position 50 ms late": Case("flat", "fastest", sensors=Sensors(position_latency=0.05)),
+    "gap": Case("gap"),
+    "slope": Case("slope"),
+    "slope, fastest": Case("slope", "fastest"),
+    "deck": Case("deck"),
+    "deck, fastest": Case("deck", "fastest"),
+    "deck, only followed": Case("deck", deck_way=FOLLOWED),
 }
 FIGURES = Figures(
     {
@@ -78,17 +92,18 @@ FIGURES = Figures(
 )
 
 
-def flight_of(case: Case, controller: str, vehicle: Vehicle, aero: str, network: Network) -> Flight:
+def flight_of(case: Case, controller: str, vehicle: Vehicle, aero: str, model: Path) -> Flight:
     """Return the flight of one controller in one case."""
     scenario = load_scenario(case.scenario)
     if case.sensors is not None:
         scenario = replace(scenario, sensors=case.sensors)
-    return Flight(
+    flight = Flight(
         vehicle, controller, scenario, case.reference, aero, engine="hybrid", certified=False,
-        network=network if is_learned(controller) else None,
-        descent_speed=speed_seen(network)[0],
+        descent_speed=speed_seen(load_network(model, vehicle))[0],
         deviation=case.vehicle or Deviation(),
+        deck_way=case.deck_way,
     )  # fmt: skip
+    return with_model(flight, model)
 
 
 def landing(flight: Flight, seed: int) -> dict[str, Any]:
@@ -107,6 +122,7 @@ def landing(flight: Flight, seed: int) -> dict[str, Any]:
 def main() -> None:
     """Learn, fly and print."""
     parser = parser_of(__doc__)
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES), metavar="CASE")
     args = parser.parse_args()
     seeds, controllers = seeds_of(args.seeds), controllers_of(args.controllers)
     vehicle = load_vehicle(args.vehicle)
@@ -121,14 +137,13 @@ def main() -> None:
         logs = collect(vehicle, 8, 60.0, args.train_seed, args.out / name / "flights", aero)
         model = args.out / name / "model"
         train(logs, vehicle, TrainingSettings(seed=args.train_seed), model)
-        network = load_network(model, vehicle)
 
-        def flight(case: str, controller: str, aero: str = aero, net: Network = network) -> Flight:
-            return flight_of(CASES[case], controller, vehicle, aero, net)
+        def flight(case: str, controller: str, aero: str = aero, model: Path = model) -> Flight:
+            return flight_of(CASES[case], controller, vehicle, aero, model)
 
         title = f"{name}; n = {len(seeds)} seeds; median / 95 %"
         result[name] = fly_cases(
-            title, list(CASES), controllers, seeds, flight, landing, FIGURES, console
+            title, args.cases, controllers, seeds, flight, landing, FIGURES, console
         )
     if args.json:
         print(json.dumps(result, indent=1))

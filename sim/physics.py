@@ -28,11 +28,16 @@ from neural_lander.controller.terrain import (
     FLAT,
     Terrain,
     disc_shares,
+    distance_over,
     height_of,
     highest_within,
+    is_tilted,
     share_of_all,
 )
 from neural_lander.controller.vehicle import GRAVITY, MAX_LATENCY_STEPS, Vehicle
+from neural_lander.sim import accelerometer, deck, range_finder
+from neural_lander.sim import aerodynamics as air_terms
+from neural_lander.sim.aerodynamics import Aerodynamics, crossflow_force, store_aerodynamics
 from neural_lander.sim.deviation import Deviation
 from neural_lander.sim.ground_effect import ground_effect_gain, mixed_gain
 from neural_lander.sim.sensors import Sensors
@@ -70,6 +75,8 @@ RECORD = np.dtype(
         ("hull", np.float64, (12, 3)),
         ("rest_height", np.float64),
         *terrain.RECORD_FIELDS,
+        *air_terms.RECORD_FIELDS,
+        *deck.RECORD_FIELDS,
         ("apart", np.float64, (4, 4)),
         ("span", np.float64),
         ("reach", np.float64),
@@ -100,6 +107,8 @@ RECORD = np.dtype(
         ("estimating", np.int64),
         ("past", np.float64, (MAX_LATENCY_STEPS + 1, 6)),
         ("last_seen", np.float64, (6,)),
+        *range_finder.RECORD_FIELDS,
+        *accelerometer.RECORD_FIELDS,
     ],
     align=True,
 )
@@ -133,18 +142,27 @@ def world_record(
     wind: Wind | None = None,
     sensors: Sensors | None = None,
     ground: Terrain = FLAT,
+    air: Aerodynamics | None = None,
 ) -> npt.NDArray[Any]:
     """Return the world of one vehicle with its rotors at hover thrust.
 
-    ``surface`` is the height of the floor [m], ``ground`` what stands on it.
+    ``surface`` is the height of the floor [m], ``ground`` what stands on it, ``air`` which terms of the
+    aerodynamics ``rotor`` there are.
+
+    Raises:
+        InputError: terms are left out or added whose aerodynamics are not ``rotor``, or a deviation that
+            cannot be.
     """
+    if air is not None and aerodynamics != ROTOR:
+        air.require_none()
     record = blank_record(RECORD)
     deviation, wind, sensors = deviation or Deviation(), wind or Wind(), sensors or Sensors()
     vehicle = deviation.real(believed)
     w, r = record[0], vehicle.rotors
     w["mass"], w["inertia"] = vehicle.mass, vehicle.body.inertia
     w["rotors"], w["spins"], w["radius"] = r.positions, r.spins, r.radius
-    w["drag_torque"], w["drag"], w["k_f"] = r.drag_torque, r.drag, r.k_f
+    w["drag_torque"], w["k_f"] = r.drag_torque, r.k_f
+    store_aerodynamics(w, air or Aerodynamics(), r.drag)
     w["follow"] = 1 - math.exp(-vehicle.timing.period / r.lag)
     slower = r.lag * (1 + deviation.lag_down_share)
     w["follow_down"] = 1 - math.exp(-vehicle.timing.period / slower)
@@ -179,6 +197,9 @@ def _store_sensors(w: Any, sensors: Sensors, believed: Vehicle) -> None:
     w["late"] = sensors.late_steps(believed)
     w["drops_out"] = sensors.drop_out_share > 0
     w["speed_seen"] = sensors.rotor_speed
+    w["range_finder"] = sensors.has_range_finder
+    w["height_by_range"] = sensors.height == "range"
+    w["range_limit"], w["range_cone"] = sensors.range_limit, sensors.range_cone
     w["supposed_latency"] = round(believed.timing.latency / believed.timing.period)
     w["supposed_follow"] = 1 - math.exp(-believed.timing.period / believed.rotors.lag)
 
@@ -294,8 +315,9 @@ def mixed_network_force(
     """Return the network's force [N] where surfaces of several heights lie below, and its torque [N m].
 
     Each rotor carries a quarter of the force over each surface, as far as its disc is over it. The
-    arms are those from the middle of the rotors: over one surface the force acts at the body's
-    origin, as it does without any table.
+    arms are those from the middle of the rotors: over one level surface the force acts at the body's
+    origin, as it does without any table. Over a tilted one each rotor has the force at the height
+    that its own disc is over it.
     """
     fx, fy, fz = 0.0, 0.0, 0.0
     tx, ty, tz = 0.0, 0.0, 0.0
@@ -306,11 +328,19 @@ def mixed_network_force(
     for s in range(w.surface_count + 1):
         if share_of_all(w, s) == 0.0:
             continue
-        force = network_force(net, p[2] - w.centre[2] - height_of(w, s) - w.rest_height, v, q, f)
+        tilted = is_tilted(w, s)
+        force = (0.0, 0.0, 0.0)
+        if not tilted:
+            above = p[2] - w.centre[2] - height_of(w, s, p[0], p[1])
+            force = network_force(net, above - w.rest_height, v, q, f)
         for i in range(4):
             k = 0.25 * w.shares[i, s]
-            part = (k * force[0], k * force[1], k * force[2])
             arm = rotate(q, (a[i, 0] - mx, a[i, 1] - my, a[i, 2] - mz))
+            if tilted:
+                r = rotate(q, (a[i, 0], a[i, 1], a[i, 2]))
+                at = (p[0] + r[0], p[1] + r[1], p[2] - w.centre[2] + arm[2])
+                force = network_force(net, distance_over(w, s, at) - w.rest_height, v, q, f)
+            part = (k * force[0], k * force[1], k * force[2])
             turn = cross(arm, part)
             fx, fy, fz = fx + part[0], fy + part[1], fz + part[2]
             tx, ty, tz = tx + turn[0], ty + turn[1], tz + turn[2]
@@ -331,8 +361,13 @@ def aerodynamic_wrench(
     fx, fy, fz = 0.0, 0.0, 0.0
     tx, ty, tz = 0.0, 0.0, 0.0
     whole = 0
-    if w.surface_count > 0 and w.aerodynamics != NO_AERODYNAMICS:
+    apart = w.surface_count > 0 or w.split == 1 or w.crossflow > 0.0
+    if apart and w.aerodynamics != NO_AERODYNAMICS:
         whole = look_below(w, p, q)
+        if w.aerodynamics == NETWORK and is_tilted(w, whole):
+            whole = MIXED
+    if w.split == 1:
+        whole = MIXED
     for i in range(4):
         r = rotate(q, (w.rotors[i, 0], w.rotors[i, 1], w.rotors[i, 2]))
         push, sx, sy, sz = f[i], 0.0, 0.0, 0.0
@@ -345,17 +380,23 @@ def aerodynamic_wrench(
             sz = k * (w.wind[2] - along * axis[2])
         if w.aerodynamics == ROTOR:
             if whole == MIXED:
-                push *= mixed_gain(w, i, p[2] + r[2])
+                push *= mixed_gain(w, i, (p[0] + r[0], p[1] + r[1], p[2] + r[2]))
             else:
-                push *= ground_effect_gain(p[2] + r[2] - height_of(w, whole), w.radius)
+                at = (p[0] + r[0], p[1] + r[1], p[2] + r[2])
+                push *= ground_effect_gain(distance_over(w, whole, at), w.radius)
             turn = cross(omega, r)
             u = (v[0] + turn[0] - w.wind[0], v[1] + turn[1] - w.wind[1], v[2] + turn[2] - w.wind[2])
             along = dot(u, axis)
             k = -w.drag * f[i]
             sx, sy = k * (u[0] - along * axis[0]), k * (u[1] - along * axis[1])
             sz = k * (u[2] - along * axis[2])
+            if w.crossflow > 0.0:
+                aside = crossflow_force(w, i, p, r, axis, f, q)
+                sx, sy, sz = sx + aside[0], sy + aside[1], sz + aside[2]
         force = (push * axis[0] + sx, push * axis[1] + sy, push * axis[2] + sz)
         torque = cross(r, force)
+        if w.moments == 0:
+            torque = cross(r, (f[i] * axis[0] + sx, f[i] * axis[1] + sy, f[i] * axis[2] + sz))
         yaw = -w.spins[i] * w.drag_torque * f[i]
         fx, fy, fz = fx + force[0], fy + force[1], fz + force[2]
         tx, ty, tz = tx + torque[0], ty + torque[1], tz + torque[2]
@@ -365,7 +406,7 @@ def aerodynamic_wrench(
             extra, turning = mixed_network_force(w, net, p, q, v, f)
             tx, ty, tz = tx + turning[0], ty + turning[1], tz + turning[2]
         else:
-            height = p[2] - w.centre[2] - height_of(w, whole) - w.rest_height
+            height = p[2] - w.centre[2] - height_of(w, whole, p[0], p[1]) - w.rest_height
             extra = network_force(net, height, v, q, f)
         fx, fy, fz = fx + extra[0], fy + extra[1], fz + extra[2]
     residual = (fx - total * axis[0], fy - total * axis[1], fz - total * axis[2])

@@ -7,6 +7,7 @@ import pytest
 
 from neural_lander.controller.vehicle import load_vehicle
 from neural_lander.sim import figures
+from neural_lander.sim.plots.style import STYLES
 from neural_lander.sim.rollout import Flight, Landing, fly
 from neural_lander.sim.scenario import load_scenario
 
@@ -41,12 +42,12 @@ def test_a_crash_is_in_the_title_with_time_height_and_reason():
 
 def test_every_controller_keeps_apart_in_grey():
     shades = {}
-    for name, (colour, dashes, width) in figures.STYLES.items():
+    for name, (colour, dashes, width) in STYLES.items():
         red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
         shades[name] = (json.dumps(dashes), width, 0.299 * red + 0.587 * green + 0.114 * blue)
-    assert set(figures.STYLES) == {
-        "pd", "pid", "textbook", "observer", "learned", "learned+observer", "oracle",
-        "oracle+observer",
+    assert set(STYLES) == {
+        "pd", "pid", "textbook", "textbook-fitted", "observer", "indi", "l1", "learned",
+        "learned+observer", "learned-unbounded", "oracle", "oracle+observer",
     }  # fmt: skip
     for a, (dashes, width, grey) in shades.items():
         for b, (others, wide, shade) in shades.items():
@@ -58,3 +59,13 @@ def test_the_weight_is_read_from_hover():
     flown = landing("crazyflie")
     assert figures._weight(flown.log) == pytest.approx(load_vehicle("crazyflie").weight, rel=0.02)
     assert np.isfinite(figures._weight(flown.log.rows(slice(0, 2))))
+
+
+def test_a_picture_says_what_slid_and_how_far_and_what_tipped():
+    flown = landing("intel-aero")
+    figure = figures._figure([(flown.log, flown.summary | {"outcome": "slid", "slide_m": 0.316})])
+    assert "observer slid 0.32 m along the surface" in figure.get_suptitle()
+    tipped = {"outcome": "tipped over", "crashed": True, "crash_reason": "by an arm"}
+    title = figures._figure([(flown.log, flown.summary | tipped)]).get_suptitle()
+    assert "observer tipped over at" in title
+    assert "by an arm" in title

@@ -57,6 +57,7 @@ def row(**figures: float | bool | None) -> dict[str, object]:
     """Return a soft landing without error."""
     return {
         "controller": "learned", "refused": None, "landed": True, "crashed": False,
+        "outcome": "landed",
         "touched": True, "cut_in_air": False, "z_rmse_m": 0.0, "terminal_z_error_m": 0.0,
         "touchdown_speed_m_s": 0.1, "contact_speed_max_m_s": 0.1, "rise_after_contact_m": 0.0,
         "z_max_error_m": 0.0, "force_rmse_low_n": 0.0, "landing_time_s": 4.0, "xy_end_m": 0.0,
