@@ -9,6 +9,7 @@ from pathlib import Path
 
 from neural_lander.controller.certificate import require_certificate
 from neural_lander.controller.errors import InputError, Refused
+from neural_lander.controller.fastest import ThrustRoom
 from neural_lander.controller.landing_controller import is_learned
 from neural_lander.controller.model_parts import bundle_of, fitted_radius, needs_model
 from neural_lander.controller.monitor import Limits
@@ -34,6 +35,7 @@ class FlightOptions:
     uncertified: bool = False
     engine: str = "pybullet"
     touchdown_speed: float = 0.15
+    thrust_room: ThrustRoom | None = None
 
 
 def with_model(flight: Flight, model: Path | None) -> Flight:
@@ -69,6 +71,7 @@ def flight_of(options: FlightOptions, controller: str, scenario: Scenario | None
         aero=options.aero,
         engine=options.engine,
         touchdown_speed=options.touchdown_speed,
+        thrust_room=options.thrust_room,
     )
     require_possible(flight, options.scenario)
     flight = with_model(flight, options.model)

@@ -20,6 +20,7 @@ from neural_lander.controller.fastest import (
     SPEED,
     TOUCHDOWN_SPEED,
     DescentLimits,
+    ThrustRoom,
     plan_fastest,
     require_hover,
     speed_seen,
@@ -107,6 +108,8 @@ class Flight:
     """Of the fastest reference [m/s]."""
     descent_speed: float = SPEED
     """Greatest speed of the fastest reference where the model does not set a lower one [m/s]."""
+    thrust_room: ThrustRoom | None = None
+    """That the fastest reference leaves free for a tube; None: as little as it can."""
     network: Network | None = None
     """The learned residual model, for ``learned`` controllers."""
     engine: str = "pybullet"
@@ -168,7 +171,7 @@ class Flight:
                     f"{self.scenario.target_height} m over the surface: take s-curve"
                 )
             seen = speed_seen(self.network, self.descent_speed)
-            limits = DescentLimits.of(self.vehicle, self.touchdown_speed, *seen)
+            limits = DescentLimits.of(self.vehicle, self.touchdown_speed, *seen, self.thrust_room)
             return plan_fastest(start, hover, limits)
         return plan_descent(
             self.reference, start, self.scenario.target_height, hover, decay=self.decay
