@@ -87,19 +87,25 @@ class Task:
         return PHASES[int(self.memory["phase"])]
 
 
+FILES: dict[str, Callable[[str], Callable[[Task], Pilot]]] = {}
+"""How a file becomes a controller, by the end of its name; ``sim.policy`` adds ``.zip``."""
+
+
 def is_foreign(controller: str) -> bool:
-    """Whether a controller's name is ``module:Name`` or ``file.py:Name``, one from outside."""
-    return ":" in controller
+    """Whether a controller is from outside: ``module:Name``, ``file.py:Name``, or one of ``FILES``."""
+    return ":" in controller or Path(controller).suffix in FILES
 
 
 def find_pilot(controller: str) -> Callable[[Task], Pilot]:
-    """Return what makes the pilot of a flight from its task, for ``module:Name`` or ``file.py:Name``.
+    """Return what makes the pilot of a flight from its task: see ``is_foreign``.
 
     Modules are looked for in the working directory, too.
 
     Raises:
         InputError: no such module or file, it cannot be imported, or there is no such name in it.
     """
+    if ":" not in controller and Path(controller).suffix in FILES:
+        return FILES[Path(controller).suffix](controller)
     where, _, name = controller.rpartition(":")
     if not where or not name:
         raise InputError(
