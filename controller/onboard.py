@@ -133,6 +133,7 @@ class LandingController:
             raise InputError(f"hover is {hover} s, expected at least 0 s")
         heading = _number("yaw", yaw, "rad")
         _check_controller(controller)
+        self.controller, self.reference = controller, reference
         network = None
         if controller.removesuffix("+observer") == "learned":
             if model is None:
@@ -153,6 +154,8 @@ class LandingController:
         tube = self.certificate.tube if self.certificate else None
         if tube is not None and "watch" in tube:
             store_limits(self._memory[0], Limits.of(tube), InnerLoop.of(self.vehicle))
+        self.model = network.digest if network else None
+        """SHA-256 of the weights of what was learned."""
         self._network = network_record(network)
         standing = self.vehicle.rest_height
         self._memory[0]["setpoint_position"] = x, y, height + standing
@@ -188,6 +191,11 @@ class LandingController:
     def event(self) -> str | None:
         """What made the monitor drop the learned force; None: nothing so far, or no monitor."""
         return EVENTS.get(int(self._memory[0]["event"]))
+
+    @property
+    def record(self) -> Any:
+        """What the law knows and did last, by the names of ``landing_controller.RECORD``; to read."""
+        return self._memory[0]
 
     def rotor_speeds(self, thrusts: npt.ArrayLike) -> Array:
         """Return the rotor speeds (4,) [rad/s] that make these thrusts (4,) [N]: f = k_f Omega^2."""

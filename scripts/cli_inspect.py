@@ -200,6 +200,9 @@ def show_model(model: dict[str, Any], out: Report) -> None:
         )
     if "training" in model:
         rows.append(("training", model["training"]["remark"]))
+    ground_effect = model.get("ground_effect")
+    if ground_effect:
+        rows.append(("ground effect", ground_effect["remark"]))
     rows += [
         (f"envelope, {entry['name']} [{entry['unit']}]", model["envelope"].get(entry["name"]))
         for entry in model["inputs"]
