@@ -78,7 +78,7 @@ class State:
             ("attitude", 4, "a quaternion x, y, z, w, body to world"),
             ("rate", 3, "about body x, y, z, in rad/s"),
         ):
-            object.__setattr__(self, name, _numbers(name, getattr(self, name), size, what))
+            object.__setattr__(self, name, vector_of(name, getattr(self, name), size, what))
         length = float(np.linalg.norm(self.attitude))
         if abs(length - 1) > UNIT:
             raise InputError(
@@ -126,7 +126,7 @@ class LandingController:
             Refused: the controller has learned something, and no certificate fits it.
         """
         self.vehicle = vehicle if isinstance(vehicle, Vehicle) else load_vehicle(vehicle)
-        x, y, height = _numbers("start", start, 3, "x, y and height above standing, in m").tolist()
+        x, y, height = vector_of("start", start, 3, "x, y and height above standing, in m").tolist()
         if height <= 0:
             raise InputError(f"start has height {height} m, expected more than 0 m above standing")
         if _number("hover", hover, "s") < 0:
@@ -284,7 +284,7 @@ def _check_controller(name: str) -> None:
         )
 
 
-def _numbers(name: str, value: Any, size: int, what: str) -> Array:
+def vector_of(name: str, value: Any, size: int, what: str) -> Array:
     """Return a read-only copy of ``size`` finite numbers."""
     wanted = f"{size} finite numbers: {what}"
     try:
@@ -316,7 +316,7 @@ def _number(name: str, value: Any, unit: str) -> float:
 
 def thrusts_of(name: str, value: Any) -> Array:
     """Return the thrusts of four rotors [N], none of which pulls."""
-    f = _numbers(name, value, 4, "a rotor each, in the order of the vehicle file, in N")
+    f = vector_of(name, value, 4, "a rotor each, in the order of the vehicle file, in N")
     if f.min() < 0:
         raise InputError(f"{name} is {f.tolist()} N, expected at least 0 N each")
     return f

@@ -82,7 +82,7 @@ def height_dependence(flights: Sequence[Labels], vehicle: Vehicle) -> HeightDepe
     remark = f"shown: {size}"
     if not shown:
         why = f"less than {LEAST:.0%}" if mean < LEAST else "not told from zero"
-        remark = f"these flights show no ground effect: {size}, {why}"
+        remark = f"none: these flights show no ground effect: {size}, {why}"
     return HeightDependence(shown, mean, interval, len(found), remark)
 
 

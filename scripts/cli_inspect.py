@@ -200,9 +200,6 @@ def show_model(model: dict[str, Any], out: Report) -> None:
         )
     if "training" in model:
         rows.append(("training", model["training"]["remark"]))
-    ground_effect = model.get("ground_effect")
-    if ground_effect:
-        rows.append(("ground effect", ground_effect["remark"]))
     rows += [
         (f"envelope, {entry['name']} [{entry['unit']}]", model["envelope"].get(entry["name"]))
         for entry in model["inputs"]
@@ -218,6 +215,8 @@ def show_model(model: dict[str, Any], out: Report) -> None:
         out.line(
             f"{model['split']['kind']}; each flight is judged by a network that has not seen it"
         )
+    if "ground_effect" in model:
+        out.line(f"ground effect {model['ground_effect']['remark']}")
     show_scores(model["scores"], out)
     if model.get("baselines"):
         show_baselines(model, out)

@@ -5,9 +5,10 @@ their own interfaces: in RotorPy a vehicle that computes its wrench, in PyFlyt f
 """
 
 import contextlib
-import io
 import math
-from collections.abc import Callable
+import os
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -36,6 +37,9 @@ class PeerWorld(Protocol):
 
     def touches(self) -> bool:
         """Whether the floor carries the vehicle, as the peer sees it."""
+
+    def close(self) -> None:
+        """Give back what the peer holds."""
 
 
 class RotorPyWorld:
@@ -89,6 +93,9 @@ class RotorPyWorld:
         """Whether RotorPy holds the point at its floor."""
         return bool(self.s["x"][2] <= 0)
 
+    def close(self) -> None:
+        """Do nothing: RotorPy holds no server."""
+
 
 class PyFlytWorld:
     """PyFlyt's cf2x in mode -1, motor commands, without its motors' noise."""
@@ -97,9 +104,9 @@ class PyFlytWorld:
         self, vehicle: Vehicle, position: Array, attitude: Rotation, ground_effect: bool
     ) -> None:
         """Start at rest at ``position`` (3,) [m] of the body's origin, rotors at hover speed."""
-        with contextlib.redirect_stdout(io.StringIO()):
-            from PyFlyt.core import Aviary
+        from PyFlyt.core import Aviary
 
+        with _silence():
             rate = round(1 / vehicle.timing.period)
             self.sim = Aviary(
                 position[None], attitude.as_euler("xyz")[None], drone_type="quadx",
@@ -139,6 +146,21 @@ class PyFlytWorld:
     def close(self) -> None:
         """Give the physics server back."""
         self.sim.disconnect()
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Drop what PyFlyt and Bullet write to standard output while a world is made."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 WORLDS: dict[str, tuple[str, str, Callable[..., PeerWorld]]] = {
