@@ -46,7 +46,9 @@ class Recorder:
         thrusts = self.pilot.step(state, time)
         record, vehicle = self.pilot.record, self.pilot.vehicle
         standing = vehicle.rest_height
-        row = {name: np.array(record[name], dtype=np.float64) for name in OF_THE_LAW}
+        row: dict[str, Any] = {
+            name: np.array(record[name], dtype=np.float64) for name in OF_THE_LAW
+        }
         row |= {
             "time": np.float64(time),
             "position": state.position,

@@ -52,9 +52,9 @@ HEIGHTS = (0.3, 0.5)
 TRAINING_HEIGHTS = (0.2, 0.8)
 """Starts of the landings that are learned from [m]."""
 TILT = math.radians(10)
-HOVER, LONGEST = 1.5, 12.0
+HOVER, LONGEST = 1.5, 8.0
 """Before the descent, and until a flight is given up [s]."""
-BANDWIDTHS = (4.0, 8.0, 12.0, 16.0, 24.0, 32.0)
+BANDWIDTHS = (4.0, 8.0, 16.0, 24.0, 32.0, 48.0, 64.0, 96.0)
 """Of the observer, with --tune [1/s]."""
 TUNING_SEEDS = range(1000, 1004)
 CONTROLLERS = ("pd", "observer", "learned+observer")
@@ -107,6 +107,7 @@ def land(
 
 def seen(state: State, off: Array) -> State:
     """Return what sensors with the noise ``off`` (16,) see of a state."""
+    assert state.rotor_thrust is not None
     turn = Rotation.from_rotvec(off[6:9]) * Rotation.from_quat(state.attitude)
     return State(
         state.position + off[:3], state.velocity + off[3:6], turn.as_quat(),

@@ -228,5 +228,5 @@ def test_a_force_pushes_with_its_size_and_turns_the_vehicle_towards_it(intel_aer
     np.testing.assert_allclose(lift, np.hypot(1.0, weight))
     assert pitch > 0  # nose down, to push to the front
     assert abs(roll) < 1e-12
-    with pytest.raises(InputError, match="force is .*nan.*, expected 3 finite numbers: x, y, z"):
+    with pytest.raises(InputError, match=r"force is .*nan.*, expected 3 finite numbers: x, y, z"):
         task.thrusts([0, np.nan, 1], level)
