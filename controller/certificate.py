@@ -19,7 +19,7 @@ from neural_lander.controller.errors import InputError, Refused
 from neural_lander.controller.files import read_json, sha256_of, write_json
 from neural_lander.controller.network import Network
 from neural_lander.controller.setpoint import Plan
-from neural_lander.controller.vehicle import Vehicle, bundled_vehicles, load_vehicle
+from neural_lander.controller.vehicle import TUNED, Vehicle, bundled_vehicles, load_vehicle
 
 CERTIFIED, REFUSED = "certified", "refused"
 
@@ -100,7 +100,7 @@ def binding(
         "vehicle_values": {
             f"{group}.{key}": value
             for group, values in vehicle.as_dict().items()
-            if isinstance(values, dict) and group != "gains"
+            if isinstance(values, dict) and group not in TUNED
             for key, value in values.items()
         },
         "controller": controller,

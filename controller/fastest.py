@@ -132,7 +132,7 @@ def require_hover(vehicle: Vehicle, controller: str, hover: float) -> None:
     Raises:
         InputError: the observer's force would show less than ``SETTLED`` of a constant one.
     """
-    rate = vehicle.gains.observer_of(controller)
+    rate = vehicle.observer_of(controller)
     if rate > 0 and shown(rate, hover) < SETTLED:
         raise InputError(
             f"hover is {hover} s: too short for an observer of {rate:g} 1/s to find the mass that "

@@ -58,9 +58,9 @@ def shortly(c: Any, measured: Measurement) -> Measurement:
     """Return where the plan says that the vehicle will be when the command has become thrust."""
     if c.compensated == 0:
         return measured
-    p, q, v, rate, f, height = measured
+    p, q, v, rate, f, height, felt = measured
     there = (p[0] + c.moved[0], p[1] + c.moved[1], p[2] + c.moved[2])
-    return there, q, (v[0], v[1], v[2] + c.moved[3]), rate, f, height + c.moved[2]
+    return there, q, (v[0], v[1], v[2] + c.moved[3]), rate, f, height + c.moved[2], felt
 
 
 @compiled

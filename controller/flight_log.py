@@ -61,6 +61,7 @@ QUANTITIES: dict[str, Quantity] = {
     "thrust_command": Quantity("thrust_command_n", help="commanded thrust of all rotors together"),
     "height": Quantity("height_m", help="measured height above standing on the surface below"),
     "contact": Quantity("contact", help="1 where a leg may touch the surface, by measurement"),
+    "range": Quantity("range_m", help="range finder along body -z: distance, or its limit"),
     "rotor_speed": Quantity("rotor_{}_speed_rad_s", ROTORS, False, "measured rotor speed"),
     "specific_force": Quantity("specific_force_world_{}_m_s2", XYZ, False, "accelerometer, turned"),
     "battery": Quantity("battery_v", (), False, "battery voltage"),

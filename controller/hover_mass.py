@@ -54,6 +54,7 @@ def weigh(c: Any, t: float, v: float) -> None:
     d = min(max(d, -c.observer_limit), c.observer_limit)
     c.observer_force[2] = c.observer_steady[2] = d
     c.load = -d / c.weight
+    c.indi_force[2] = c.l1_force[2] = d
     momentum = c.mass * (1.0 + c.load) * v
     c.observer_memory[2] = momentum - d / c.observer_rate
     c.ground_memory[2] = momentum - c.ground_force / FORCE_BANDWIDTH

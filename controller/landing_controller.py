@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from neural_lander.controller import feed_forward, hover_mass, monitor, terrain
+from neural_lander.controller import feed_forward, hover_mass, indi, l1, monitor, terrain
 from neural_lander.controller import setpoint as reference
 from neural_lander.controller.allocation import Thrusts, rotor_thrusts
 from neural_lander.controller.attitude_law import attitude_torque
@@ -43,6 +43,8 @@ from neural_lander.controller.contact import lowest_foot_compiled
 from neural_lander.controller.errors import InputError
 from neural_lander.controller.feed_forward import as_old, look_ahead, shortly, store_feed_forward
 from neural_lander.controller.hover_mass import STEADY_RATE, weigh
+from neural_lander.controller.indi import incremental_force, specific_force
+from neural_lander.controller.l1 import adaptive_force
 from neural_lander.controller.measurement import Measurement
 from neural_lander.controller.monitor import QUIET, follow, take_over, watch
 from neural_lander.controller.observer import observe
@@ -62,14 +64,36 @@ from neural_lander.controller.vehicle import Vehicle
 CONTROLLERS = {
     "pd": "position law alone, the paper's baseline",
     "pid": "with an integral and anti-windup",
-    "textbook": "Cheeseman-Bennett ground effect as feed-forward",
+    "textbook": "Cheeseman-Bennett ground effect as feed-forward, its radius tuned by landings",
+    "textbook-fitted": "the same, its radius fitted to the flights that the model learned from",
     "observer": "momentum disturbance observer, nothing learned",
+    "indi": "incremental nonlinear dynamic inversion of the force, by accelerometer",
+    "l1": "L1 adaptive augmentation of the force",
     "learned": "the learned residual force, cancelled",
     "learned+observer": "both; what ships",
+    "learned-unbounded": "a network of any slope from the same flights, cancelled",
     "oracle": "the simulator's true force at the estimated state, cancelled",
     "oracle+observer": "both; the ceiling",
 }
 """Names that ``land --controller`` takes, and what they are."""
+
+MOMENTUM, INDI, L1 = 0, 1, 2
+"""What finds the force that nothing explains."""
+
+KINDS = {
+    "textbook": TEXTBOOK,
+    "textbook-fitted": TEXTBOOK,
+    "learned": NETWORK,
+    "learned-unbounded": NETWORK,
+    "oracle": ORACLE,
+}
+"""Controller, but for its observer -> where its residual force comes from; others have none."""
+
+
+def is_learned(controller: str) -> bool:
+    """Whether a controller flies a network's force, so that it needs a model and a certificate."""
+    return KINDS.get(controller.removesuffix("+observer")) == NETWORK
+
 
 RECORD = np.dtype(
     [
@@ -91,6 +115,7 @@ RECORD = np.dtype(
         ("integral_limit", np.float64),
         ("attitude_stiffness", np.float64, (3,)),
         ("attitude_damping", np.float64, (3,)),
+        ("estimator", np.int64),
         ("observer_rate", np.float64),
         ("observer_limit", np.float64),
         ("textbook_radius", np.float64),
@@ -102,6 +127,8 @@ RECORD = np.dtype(
         *terrain.RECORD_FIELDS,
         *feed_forward.RECORD_FIELDS,
         *hover_mass.RECORD_FIELDS,
+        *indi.RECORD_FIELDS,
+        *l1.RECORD_FIELDS,
         *reference.RECORD_FIELDS,
         *monitor.RECORD_FIELDS,
         # memory
@@ -142,6 +169,7 @@ def controller_record(
     lands: bool = True,
     age: float = 0.0,
     chart: Terrain = FLAT,
+    fitted_radius: float | None = None,
 ) -> npt.NDArray[Any]:
     """Return the record of a controller at rest.
 
@@ -154,9 +182,11 @@ def controller_record(
         lands: whether the touchdown logic may cut the motors.
         chart: the map of what stands on the floor at z = 0.
         age: of the position and velocity estimates when they are read [s], as the vehicle knows it.
+        fitted_radius: for ``textbook-fitted`` [m], see ``fitted_radius.py``.
 
     Raises:
-        InputError: unknown controller, or estimates older than the controller can remember.
+        InputError: unknown controller, one that the vehicle file has no gain for, ``textbook-fitted``
+            without a radius, or estimates older than the controller can remember.
     """
     if controller not in CONTROLLERS:
         raise InputError(
@@ -183,11 +213,20 @@ def controller_record(
     bandwidth = np.array([gains.attitude, gains.attitude, gains.yaw])
     damping = np.array([gains.damping, gains.damping, 1.0])
     c["attitude_stiffness"], c["attitude_damping"] = bandwidth**2, 2 * damping * bandwidth
-    c["observer_rate"] = gains.observer_of(controller)
+    c["observer_rate"] = vehicle.observer_of(controller)
+    c["estimator"] = {"indi": INDI, "l1": L1}.get(controller, MOMENTUM)
+    if c["estimator"] == INDI and vehicle.baselines:
+        indi.store_filter(c, vehicle.baselines.indi, vehicle.timing.period)
+    elif c["estimator"] == L1 and vehicle.baselines:
+        l1.store_filter(c, vehicle.baselines.l1, vehicle.timing.period)
     c["observer_alone"] = gains.observer
     c["observer_limit"] = gains.observer_limit * vehicle.weight
     c["textbook_radius"] = gains.textbook_radius
-    c["residual"] = {"textbook": TEXTBOOK, "learned": NETWORK, "oracle": ORACLE}.get(kind, NONE)
+    if kind == "textbook-fitted":
+        if fitted_radius is None:
+            raise InputError(f"controller '{controller}' needs a model; give --model MODEL")
+        c["textbook_radius"] = fitted_radius
+    c["residual"] = KINDS.get(kind, NONE)
     c["lands"], c["yaw"] = lands, yaw
     c["surface"], c["surfaces"], c["surface_count"] = 0.0, chart.array(), len(chart.surfaces)
     c["rotors"], c["radius"] = vehicle.rotors.positions, vehicle.rotors.radius
@@ -217,7 +256,7 @@ def wanted_force(c: Any, t: float, measured: Measurement, explained: Vector) -> 
 
     ``explained`` is the residual model at the measured state and thrust.
     """
-    p, q, v, _, f, height = measured
+    p, q, v, _, f, height, felt = measured
     sp_p, sp_v, sp_a = setpoint(c, t - c.age_steps * c.period * c.compensated)
     ahead = (0.0, 0.0, 0.0)
     if c.compensated == 1:
@@ -229,11 +268,13 @@ def wanted_force(c: Any, t: float, measured: Measurement, explained: Vector) -> 
         thrust * axis[1] + explained[1],
         thrust * axis[2] + explained[2] - c.weight,
     )
+    now = known
     if c.age_steps > 0:
         known = as_old(c, known)
     if c.compensated == 1:
         weigh(c, t, v[2])
-    momentum = (c.mass * v[0], c.mass * v[1], c.mass * (1.0 + c.load) * v[2])
+    mass = (c.mass, c.mass, c.mass * (1.0 + c.load))
+    momentum = (mass[0] * v[0], mass[1] * v[1], mass[2] * v[2])
     d = (0.0, 0.0, 0.0)
     if c.started == 0:
         c.started = 1
@@ -245,16 +286,23 @@ def wanted_force(c: Any, t: float, measured: Measurement, explained: Vector) -> 
     if c.observer_rate > 0.0:
         steady = (c.observer_steady[0], c.observer_steady[1], c.observer_steady[2])
         frozen = c.phase != FLYING or c.contact > 0.0
-        d = observe(
-            c.observer_memory,
-            steady,
-            momentum,
-            known,
-            c.observer_rate,
-            c.observer_limit,
-            c.period,
-            frozen,
-        )
+        if c.estimator == INDI:
+            s = specific_force(c, q, v, felt)
+            at_once = known if math.isnan(felt[0]) else now  # an accelerometer is never late
+            d = incremental_force(c, s, mass, at_once, c.observer_limit, frozen)
+        elif c.estimator == L1:
+            d = adaptive_force(c, v, mass, known, c.observer_limit, frozen)
+        else:
+            d = observe(
+                c.observer_memory,
+                steady,
+                momentum,
+                known,
+                c.observer_rate,
+                c.observer_limit,
+                c.period,
+                frozen,
+            )
         for i in range(3):
             c.observer_steady[i] += c.period * STEADY_RATE * (d[i] - c.observer_steady[i])
     beyond = (known[0] + d[0], known[1] + d[1], known[2] + d[2])

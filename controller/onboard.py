@@ -31,8 +31,14 @@ from neural_lander.controller.fastest import (
     speed_seen,
 )
 from neural_lander.controller.inner_loop import InnerLoop
-from neural_lander.controller.landing_controller import CONTROLLERS, control_step, controller_record
-from neural_lander.controller.measurement import Measurement
+from neural_lander.controller.landing_controller import (
+    CONTROLLERS,
+    control_step,
+    controller_record,
+    is_learned,
+)
+from neural_lander.controller.measurement import NOT_FELT, Measurement
+from neural_lander.controller.model_parts import bundle_of, fitted_radius, needs_model
 from neural_lander.controller.monitor import EVENTS, LATE, Limits, store_limits
 from neural_lander.controller.network import Network, load_network, network_record
 from neural_lander.controller.setpoint import Plan, plan_descent
@@ -65,6 +71,9 @@ class State:
     """Angular velocity in the body frame (3,) [rad/s]."""
     rotor_thrust: Array | None = None
     """Thrust of each rotor, from its measured speed (4,) [N]; None: not measured."""
+    specific_force: Array | None = None
+    """What an accelerometer at the body's origin measures, body frame (3,) [m/s^2], +9.81 upwards at
+    rest; None: not measured. `indi` alone uses it."""
 
     def __post_init__(self) -> None:
         """Check every array.
@@ -87,6 +96,10 @@ class State:
             )
         if self.rotor_thrust is not None:
             object.__setattr__(self, "rotor_thrust", thrusts_of("rotor_thrust", self.rotor_thrust))
+        if self.specific_force is not None:
+            what = "along body x, y, z, in m/s^2"
+            felt = vector_of("specific_force", self.specific_force, 3, what)
+            object.__setattr__(self, "specific_force", felt)
 
 
 class LandingController:
@@ -135,10 +148,15 @@ class LandingController:
         _check_controller(controller)
         self.controller, self.reference = controller, reference
         network = None
-        if controller.removesuffix("+observer") == "learned":
+        radius = None
+        if needs_model(controller):
             if model is None:
                 raise InputError(f"controller '{controller}' needs a model; give model=FOLDER")
-            network = load_network(Path(model), self.vehicle)
+            if is_learned(controller):
+                model = bundle_of(Path(model), controller)
+                network = load_network(model, self.vehicle)
+            else:
+                radius = fitted_radius(Path(model))
         if reference == FASTEST:
             require_hover(self.vehicle, controller, hover)
         plan = _plan(self.vehicle, reference, (x, y, height), float(hover), network)
@@ -150,7 +168,9 @@ class LandingController:
                 None if certificate is None else Path(certificate),
                 None if isinstance(vehicle, Vehicle) else str(vehicle), plan,
             )  # fmt: skip
-        self._memory = controller_record(self.vehicle, controller, plan, heading)
+        self._memory = controller_record(
+            self.vehicle, controller, plan, heading, fitted_radius=radius
+        )
         tube = self.certificate.tube if self.certificate else None
         if tube is not None and "watch" in tube:
             store_limits(self._memory[0], Limits.of(tube), InnerLoop.of(self.vehicle))
@@ -167,7 +187,7 @@ class LandingController:
         self._last = 0.0
         level = (0.0, 0.0, math.sin(heading / 2), math.cos(heading / 2))
         still, (a, b, c, d) = (0.0, 0.0, 0.0), hovering.tolist()
-        there = ((x, y, height + standing), level, still, still, (a, b, c, d), height)
+        there = ((x, y, height + standing), level, still, still, (a, b, c, d), height, NOT_FELT)
         control_step(
             self._memory.copy()[0], self._network[0], 0.0, there
         )  # compiles: no step waits
@@ -255,7 +275,11 @@ class LandingController:
         p, q, r = state.rate.tolist()
         f1, f2, f3, f4 = f.tolist()
         height = z - self.vehicle.rest_height
-        return (x, y, z), (a, b, c, d), (u, v, w), (p, q, r), (f1, f2, f3, f4), height
+        felt = NOT_FELT
+        if state.specific_force is not None:
+            s1, s2, s3 = state.specific_force.tolist()
+            felt = (s1, s2, s3)
+        return (x, y, z), (a, b, c, d), (u, v, w), (p, q, r), (f1, f2, f3, f4), height, felt
 
 
 def _plan(

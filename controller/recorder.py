@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.spatial.transform import Rotation
 
 from neural_lander.controller.errors import InputError
 from neural_lander.controller.flight_log import FlightLog
@@ -62,13 +63,16 @@ class Recorder:
         }
         if state.rotor_thrust is not None:
             row["rotor_speed"] = np.sqrt(state.rotor_thrust / vehicle.rotors.k_f)
+        if state.specific_force is not None:
+            turn = Rotation.from_quat(state.attitude)
+            row["specific_force"] = turn.apply(state.specific_force)
         self._rows.append(row)
         return thrusts
 
     def log(self, **metadata: Any) -> FlightLog:
         """Return the flight so far, time counted from its first step; ``metadata`` joins its own.
 
-        Rotor speeds are left out where some step had none.
+        Rotor speeds and specific force are left out where some step had none.
 
         Raises:
             InputError: fewer than two steps were taken.

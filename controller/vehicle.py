@@ -151,6 +151,14 @@ class Gains:
 
 
 @dataclass(frozen=True)
+class Baselines:
+    """What controllers from elsewhere are tuned to."""
+
+    indi: float = number("indi_rad_s", "corner of `indi`'s second-order low pass", low=0)
+    l1: float = number("l1_1_s", "bandwidth of `l1`'s low pass", low=0)
+
+
+@dataclass(frozen=True)
 class ThrustLaw:
     """Thrust of one rotor from PWM share p and battery share v, in newton.
 
@@ -180,6 +188,7 @@ class Vehicle:
     gains: Gains
     thrust_law: ThrustLaw | None
     sources: dict[str, str]
+    baselines: Baselines | None = None
 
     @property
     def mass(self) -> float:
@@ -242,7 +251,27 @@ class Vehicle:
     @cached_property
     def physical_digest(self) -> str:
         """SHA-256 of all numbers but the gains: what the vehicle is, not how it is flown."""
-        return _digest({k: v for k, v in self.as_dict().items() if k != "gains"})
+        return _digest({k: v for k, v in self.as_dict().items() if k not in TUNED})
+
+    def observer_of(self, controller: str) -> float:
+        """Return how fast a controller answers a force that nothing explains [1/s]; 0: it does not.
+
+        Raises:
+            InputError: the vehicle's file has no gain for this controller.
+        """
+        if controller not in ("indi", "l1"):
+            return self.gains.observer_of(controller)
+        if self.baselines is None:
+            raise InputError(
+                f"vehicle '{self.name}' has no table [baselines], so controller '{controller}' has no "
+                "gain; `scripts/tune_baselines.py --out FILE.toml` finds one, `neural-lander vehicle "
+                "new` shows the table"
+            )
+        if (
+            controller == "indi"
+        ):  # a second-order filter lags like a first-order one of w / (2 zeta)
+            return self.baselines.indi / math.sqrt(2)
+        return self.baselines.l1
 
 
 AIR_DENSITY = 1.225
@@ -255,8 +284,15 @@ GROUPS: dict[str, type] = {
     "timing": Timing,
     "noise": Noise,
     "gains": Gains,
+    "baselines": Baselines,
     "thrust_law": ThrustLaw,
 }
+
+OPTIONAL = ("baselines", "thrust_law")
+"""Groups that a vehicle may do without."""
+
+TUNED = ("gains", "baselines")
+"""Groups that say how a vehicle is flown, not what it is."""
 
 
 def _digest(value: dict[str, Any]) -> str:
@@ -311,11 +347,11 @@ def parse_vehicle(text: str, where: str) -> Vehicle:
             f"{where}: unknown table [{sorted(unknown)[0]}]; expected {', '.join(GROUPS)}"
         )
     sources: dict[str, str] = {}
-    parts: dict[str, Any] = {"thrust_law": None}
+    parts: dict[str, Any] = dict.fromkeys(OPTIONAL)
     for group, cls in GROUPS.items():
         if group in tree:
             parts[group] = _read_group(group, cls, tree[group], where, sources)
-        elif group != "thrust_law":
+        elif group not in OPTIONAL:
             raise InputError(f"{where}: table [{group}] is missing")
     vehicle = Vehicle(name=name, sources=sources, **parts)
     _check_physics(vehicle, where)

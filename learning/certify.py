@@ -36,6 +36,7 @@ from neural_lander.controller.errors import InputError
 from neural_lander.controller.files import read_json, sha256_of, sha256_of_file
 from neural_lander.controller.force_slopes import ForceSlopes
 from neural_lander.controller.loop_model import VerticalLoop
+from neural_lander.controller.model_parts import bundle_of
 from neural_lander.controller.network import SOURCES, Network, load_network
 from neural_lander.controller.setpoint import Plan
 from neural_lander.controller.spatial_decision import decide_in_space, passes_in_space
@@ -55,7 +56,7 @@ from neural_lander.learning.spatial_proof import prove_space
 from neural_lander.learning.tube_proof import prove_tube
 from neural_lander.learning.tube_report import tube_channels, tube_remedies, tube_table
 
-CONTROLLERS = ("learned", "learned+observer")
+CONTROLLERS = ("learned", "learned+observer", "learned-unbounded")
 """Controllers with a learned force, which is what there is to certify."""
 
 Progress = Callable[[float, str], None]
@@ -100,6 +101,7 @@ def certify(
         )
     report = progress or (lambda share, text: None)
     report(0.0, "reading the model")
+    model = bundle_of(model, controller)
     network = load_network(model, vehicle)
     where = model / "model.json" if model.is_dir() else model.with_suffix(".json")
     info = read_json(where)

@@ -127,10 +127,13 @@ def fit_networks(
     every: int,
     tell: Progress = lambda share, phrase: None,
     checkpoint: Checkpoint | None = None,
+    before: int = 0,
 ) -> list[Fitted]:
     """Learn a network for each task, from every ``every``-th label of its flights.
 
-    ``checkpoint`` keeps the state every ``KEPT_EVERY`` passes, and is asked for one at the start.
+    ``checkpoint`` keeps the state every ``KEPT_EVERY`` passes, and is asked for one at the start;
+    ``before`` counts the tasks of earlier calls with the same one. What learns together shares
+    rounding: a task's last bits depend on the others of its call.
 
     Raises:
         InputError: the device is absent, or the loss diverges.
@@ -143,7 +146,9 @@ def fit_networks(
             tell((done + share * now) / len(tasks), phrase)
 
         with one_thread():
-            results += _fit_together(some, vehicle, settings, every, told, checkpoint, first)
+            results += _fit_together(
+                some, vehicle, settings, every, told, checkpoint, before + first
+            )
     return results
 
 

@@ -1,9 +1,11 @@
 """Learns the residual force from flights, and writes a model bundle.
 
-The model is learned from all flights. How far it can be trusted is asked of others, learned the same
-way from all but some flights, kept apart in turns until each flight was unseen once; what anybody
-could write down is scored on the same flights. Nothing is selected by the flights kept apart: the
-one figure that is read off all flights is the low pass's corner, from a coarse grid.
+The model is learned from all flights; so are, for comparison in flight, a network without bound in a
+bundle of its own beside it, and the textbook's radius. How far the model can be trusted is asked of
+others, learned the same way from all but some flights, kept apart in turns until each flight was
+unseen once; what anybody could write down is scored on the same flights. Nothing is selected by the
+flights kept apart: the one figure that is read off all flights is the low pass's corner, from a
+coarse grid.
 
 It stops early when the loss finds no new low, says when it never left a plateau, and stops with a
 message when the loss diverges. An interrupted
@@ -17,10 +19,16 @@ from typing import Any
 
 import numpy as np
 
+from neural_lander.controller.model_parts import UNBOUNDED
 from neural_lander.controller.residual import ResidualModel
 from neural_lander.controller.vehicle import Vehicle
 from neural_lander.learning.bandwidth import LOST, chosen_cutoff, force_lost
-from neural_lander.learning.baselines import NAMES, fit_baselines, parameters
+from neural_lander.learning.baselines import (
+    NAMES,
+    fit_baselines,
+    fit_ground_effect_law,
+    parameters,
+)
 from neural_lander.learning.bundle import write_bundle
 from neural_lander.learning.checkpoint import Checkpoint
 from neural_lander.learning.dataset import (
@@ -29,9 +37,10 @@ from neural_lander.learning.dataset import (
     held_out_splits,
     label_flights,
     measured_digest,
+    samples,
 )
 from neural_lander.learning.evaluation import scores, summary
-from neural_lander.learning.fitting import Progress, Task, fit_networks, thinning
+from neural_lander.learning.fitting import Fitted, Progress, Task, fit_networks, thinning
 from neural_lander.learning.height_dependence import height_dependence
 from neural_lander.learning.settings import TrainingSettings
 
@@ -71,20 +80,30 @@ def train(
     tasks += [Task(s.train, bound, settings.seed) for bound in bounds for s in splits]
 
     def told(share: float, phrase: str) -> None:
-        tell(0.1 + 0.8 * share, phrase)
+        tell(0.1 + 0.7 * share, phrase)
+
+    def told_last(share: float, phrase: str) -> None:
+        tell(0.8 + 0.1 * share, phrase)
 
     digests = {p.name: measured_digest(f.log) for p, f in zip(paths, flights, strict=True)}
     what = {"flights": digests, "vehicle": vehicle.digest, "settings": asdict(settings)}
     checkpoint = Checkpoint(out, what)
     model, *others = fit_networks(tasks, vehicle, settings, every, told, checkpoint)
+    inner: Fitted | None = None
+    if len(bounds) > 1:
+        whole = [Task(tuple(flights), None, settings.seed)]
+        at = len(tasks)
+        (inner,) = fit_networks(whole, vehicle, settings, every, told_last, checkpoint, at)
     own = held_out_scores(splits, [f.network for f in others[: len(splits)]], vehicle)
     compared: dict[str, Any] = {}
     if settings.baselines:
         tell(0.9, "scoring what anybody could write down")
         compared = baseline_scores(splits, vehicle, settings, every)
         free = others[len(splits) :] or others
-        compared[FREE] = _in_short(held_out_scores(splits, [f.network for f in free], vehicle))
-    about = {
+        free_scores = held_out_scores(splits, [f.network for f in free], vehicle)
+        compared[FREE] = _in_short(free_scores)
+    law = fit_ground_effect_law(samples(flights, every), vehicle)
+    about: dict[str, Any] = {
         "training_logs": digests,
         "split": _split_in_words(splits, len(flights)),
         "cutoff": cutoff,
@@ -96,10 +115,19 @@ def train(
         "ground_effect": height_dependence([f.smooth for f in flights], vehicle).as_dict(),
         "scores": summary(own),
         "baselines": compared,
+        "textbook": {"radius_m": law.radius, "fitted": "least squares on all flights"},
         **_error_estimate(summary(own)),
         "paper_rho": paper_rho(flights, vehicle),
         "settings": asdict(settings),
     }
+    if inner is not None:
+        other = {
+            key: about[key] for key in ("training_logs", "split", "cutoff", "textbook", "settings")
+        }
+        other |= {"training": inner.how_it_went(), "scores": summary(free_scores)}
+        other |= _error_estimate(other["scores"])
+        beside = write_bundle(out / UNBOUNDED, inner.network, vehicle, None, other)
+        about["unbounded"] = {"weights_sha256": beside["weights_sha256"]}
     written = write_bundle(out, model.network, vehicle, settings.lipschitz, about)
     checkpoint.remove()
     tell(1.0, f"wrote {out}")

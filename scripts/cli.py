@@ -113,7 +113,8 @@ def train(
     lipschitz: Annotated[
         float,
         typer.Option(
-            help="Bound on the slope, dimensionless inputs to force over weight; 0: no bound.",
+            help="Bound on the slope, dimensionless inputs to force over weight; 0: no bound. A network "
+            "without one is learned beside it, for `learned-unbounded`.",
             metavar="L",
         ),
     ] = 0.3,
@@ -210,7 +211,7 @@ def certify(
     model: Annotated[Path, typer.Argument(help="Model folder.", metavar="MODEL")],
     vehicle: VehicleName,
     controller: Annotated[
-        str, typer.Option(help="learned or learned+observer.", metavar="C")
+        str, typer.Option(help="learned, learned+observer or learned-unbounded.", metavar="C")
     ] = "learned+observer",
     out: Annotated[
         Path | None,

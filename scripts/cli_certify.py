@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any
 ALPHA = 0.1
 """Default probability that a flight leaves the bounds of its calibration."""
 
-LEARNED = ("learned", "learned+observer")
-
 if TYPE_CHECKING:
     from neural_lander.controller.setpoint import Plan
     from neural_lander.controller.vehicle import Vehicle
@@ -31,13 +29,17 @@ def calibration_of(
         if alpha != ALPHA:
             raise InputError("--alpha is for --calibration; give flights")
         return None
-    if controller not in LEARNED:
+    from neural_lander.controller.landing_controller import is_learned
+    from neural_lander.controller.model_parts import bundle_of
+
+    if not is_learned(controller):
         raise InputError(f"controller '{controller}' has nothing to certify; take learned+observer")
     from neural_lander.controller.files import read_json
     from neural_lander.controller.flight_log import flight_paths
     from neural_lander.controller.network import load_network
     from neural_lander.learning.calibration import calibrate
 
+    model = bundle_of(model, controller)
     network = load_network(model, vehicle)
     where = model / "model.json" if model.is_dir() else model.with_suffix(".json")
     logs = read_json(where).get("training_logs")

@@ -117,9 +117,8 @@ def outcome_of(run: dict[str, Any]) -> str:
     """Return what became of a flight."""
     if run.get("refused"):
         return "refused"
-    stays_up = "hangs" if run.get("lands", True) else "flown"
-    outcome = "crashed" if run["crashed"] else "landed" if run["landed"] else stays_up
-    return f"{outcome}, uncertified" if run["certified"] is False else outcome
+    outcome = run["outcome"]
+    return f"{outcome}, uncertified" if run["certified"] is False else str(outcome)
 
 
 def show_seeds(controllers: Sequence[dict[str, Any]], out: Report) -> None:
@@ -151,6 +150,7 @@ COUNTS = {
     "landed": "landed",
     "touched": "touched",
     "crashed": "crashed",
+    "slipped": "slid or\ntipped",
     "cut_in_air": "cut in\nair",
     "refused": "refused",
 }

@@ -60,7 +60,10 @@ Engine = Annotated[
     typer.Option(help="hybrid: compiled free flight, PyBullet near the ground; the same figures."),
 ]
 
-CONTROLLERS = "pd, pid, textbook, observer, learned, learned+observer, oracle, oracle+observer"
+CONTROLLERS = (
+    "pd, pid, textbook, textbook-fitted, observer, indi, l1, learned, learned+observer, "
+    "learned-unbounded, oracle, oracle+observer"
+)
 
 SETTINGS = {"help_option_names": ["-h", "--help"]}
 """Of every program and group of verbs."""

@@ -45,8 +45,10 @@ HEADER = """\
 """
 
 OPTIONAL = {
+    "baselines": "Optional: gains of the controllers that are named indi and l1, which refuse to fly "
+    "without.\n# Remove the single # in front of the lines to use it.",
     "thrust_law": "Optional: only for vehicles whose logs hold PWM and battery voltage instead of "
-    "rotor speed.\n# Remove the single # in front of the lines to use it."
+    "rotor speed.\n# Remove the single # in front of the lines to use it.",
 }
 """Groups that a vehicle may do without -> what to say of them."""
 

@@ -29,7 +29,7 @@ from rich.table import Table
 from neural_lander.controller.certificate import require_certificate
 from neural_lander.controller.errors import InputError, Refused
 from neural_lander.controller.files import require_folder
-from neural_lander.controller.network import load_network
+from neural_lander.controller.model_parts import bundle_of, needs_model
 from neural_lander.controller.vehicle import Vehicle, load_vehicle
 from neural_lander.learning.certify import certify
 from neural_lander.learning.training import TrainingSettings, train
@@ -38,7 +38,7 @@ from neural_lander.scripts.cli_options import CONTROLLERS
 from neural_lander.scripts.exit_status import exits
 from neural_lander.sim.collect import collect
 from neural_lander.sim.compare import fly_seeds, summarise_seeds
-from neural_lander.sim.gate import is_learned
+from neural_lander.sim.gate import with_model
 from neural_lander.sim.physics import load_aerodynamics
 from neural_lander.sim.rollout import Flight
 from neural_lander.sim.scenario import load_scenario
@@ -123,15 +123,16 @@ def flight_of(
         settings.aero,
         engine="hybrid",
     )
-    if model is None:
-        return plain
-    network, certified = load_network(model, settings.vehicle), settings.inputs == "level"
+    flight = with_model(plain, model)
+    if model is None or flight.network is None:
+        return flight
+    bundle, certified = bundle_of(model, controller), settings.inputs == "level"
     try:
-        if certified:
-            require_certificate(model, network, settings.vehicle, controller)
+        if certified and controller != "learned-unbounded":
+            require_certificate(bundle, flight.network, settings.vehicle, controller)
     except Refused as refusal:
         return str(refusal)
-    return replace(plain, network=network, certified=certified)
+    return replace(flight, certified=certified and controller != "learned-unbounded")
 
 
 def fly_all(settings: Settings, models: Sequence[Path], console: Console) -> list[dict[str, Any]]:
@@ -142,7 +143,7 @@ def fly_all(settings: Settings, models: Sequence[Path], console: Console) -> lis
         with _bar(f"{scenario}, {reference}", console) as told:
             for controller in settings.controllers:
                 own = []
-                for model in models if is_learned(controller) else [None]:
+                for model in models if needs_model(controller) else [None]:
                     flight = flight_of(settings, scenario, reference, controller, model)
                     rows = fly_seeds([flight], [controller], settings.seeds, told)
                     own += summarise_seeds(rows)

@@ -37,7 +37,7 @@ from neural_lander.scripts.robustness import known_latency, put_into
 from neural_lander.sim.calibration_flights import collect_landings
 from neural_lander.sim.collect import collect
 from neural_lander.sim.deviation import Deviation
-from neural_lander.sim.gate import is_learned
+from neural_lander.sim.gate import is_learned, with_model
 from neural_lander.sim.physics import load_aerodynamics
 from neural_lander.sim.rollout import Flight, fly
 from neural_lander.sim.scenario import load_scenario
@@ -106,14 +106,15 @@ def flight_of(case: Case, world: str, controller: str) -> Flight:
     flight = Flight(
         vehicle, controller, load_scenario("flat"), FASTEST, case.aero, engine="hybrid",
         touchdown_speed=case.touchdown_speed, descent_speed=speed_seen(case.network)[0],
-        network=case.network if is_learned(controller) else None,
     )  # fmt: skip
-    return put_into(flight, WORLDS[world])
+    return put_into(with_model(flight, case.model), WORLDS[world])
 
 
 def checked_flight(case: Case, world: str, controller: str) -> Flight | str:
     """Return the flight if a certificate lets it fly, or the refusal."""
     flight = flight_of(case, world, controller)
+    if controller == "learned-unbounded":
+        return replace(flight, certified=False)
     if not is_learned(controller):
         return flight
     if world == LATE:  # another vehicle file: another certificate

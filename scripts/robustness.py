@@ -26,7 +26,7 @@ from neural_lander.scripts.cli_flight import controllers_of, seeds_of
 from neural_lander.scripts.exit_status import exits
 from neural_lander.sim.compare import fly_seeds, summarise_seeds
 from neural_lander.sim.deviation import Deviation
-from neural_lander.sim.gate import is_learned
+from neural_lander.sim.gate import with_model
 from neural_lander.sim.physics import load_aerodynamics
 from neural_lander.sim.rollout import Flight
 from neural_lander.sim.scenario import load_scenario
@@ -97,7 +97,7 @@ def main() -> None:
     seeds, controllers = seeds_of(args.seeds), controllers_of(args.controllers)
     vehicle, scenario = load_vehicle(args.vehicle), load_scenario(args.scenario)
     load_aerodynamics(args.aero, vehicle)
-    network = load_network(args.model, vehicle)
+    load_network(args.model, vehicle)
     console = Console(stderr=args.json, width=150)
     result: dict[str, Any] = {}
     heads = [head for head, _, _ in FIGURES.values()]
@@ -110,8 +110,9 @@ def main() -> None:
             for controller in controllers:
                 flight = Flight(
                     flown, controller, scenario, args.reference, args.aero, engine="hybrid",
-                    network=network if is_learned(controller) else None, certified=False,
+                    certified=False,
                 )  # fmt: skip
+                flight = with_model(flight, args.model)
                 flight = put_into(flight, different)
                 rows = fly_seeds([flight], [controller], seeds, lambda share, text: None)
                 entry = summarise_seeds(rows)[0]

@@ -26,7 +26,7 @@ from rich.console import Console
 
 from neural_lander.controller.fastest import speed_seen
 from neural_lander.controller.files import require_folder
-from neural_lander.controller.network import Network, load_network
+from neural_lander.controller.network import load_network
 from neural_lander.controller.vehicle import Vehicle, load_vehicle
 from neural_lander.learning.training import TrainingSettings, train
 from neural_lander.scripts.case_table import Figures, fly_cases, parser_of
@@ -34,7 +34,7 @@ from neural_lander.scripts.cli_flight import controllers_of, seeds_of
 from neural_lander.scripts.exit_status import exits
 from neural_lander.sim.collect import collect
 from neural_lander.sim.deviation import Deviation
-from neural_lander.sim.gate import is_learned
+from neural_lander.sim.gate import with_model
 from neural_lander.sim.physics import load_aerodynamics
 from neural_lander.sim.rollout import Flight, fly
 from neural_lander.sim.scenario import load_scenario
@@ -78,17 +78,17 @@ FIGURES = Figures(
 )
 
 
-def flight_of(case: Case, controller: str, vehicle: Vehicle, aero: str, network: Network) -> Flight:
+def flight_of(case: Case, controller: str, vehicle: Vehicle, aero: str, model: Path) -> Flight:
     """Return the flight of one controller in one case."""
     scenario = load_scenario(case.scenario)
     if case.sensors is not None:
         scenario = replace(scenario, sensors=case.sensors)
-    return Flight(
+    flight = Flight(
         vehicle, controller, scenario, case.reference, aero, engine="hybrid", certified=False,
-        network=network if is_learned(controller) else None,
-        descent_speed=speed_seen(network)[0],
+        descent_speed=speed_seen(load_network(model, vehicle))[0],
         deviation=case.vehicle or Deviation(),
     )  # fmt: skip
+    return with_model(flight, model)
 
 
 def landing(flight: Flight, seed: int) -> dict[str, Any]:
@@ -121,10 +121,9 @@ def main() -> None:
         logs = collect(vehicle, 8, 60.0, args.train_seed, args.out / name / "flights", aero)
         model = args.out / name / "model"
         train(logs, vehicle, TrainingSettings(seed=args.train_seed), model)
-        network = load_network(model, vehicle)
 
-        def flight(case: str, controller: str, aero: str = aero, net: Network = network) -> Flight:
-            return flight_of(CASES[case], controller, vehicle, aero, net)
+        def flight(case: str, controller: str, aero: str = aero, model: Path = model) -> Flight:
+            return flight_of(CASES[case], controller, vehicle, aero, model)
 
         title = f"{name}; n = {len(seeds)} seeds; median / 95 %"
         result[name] = fly_cases(

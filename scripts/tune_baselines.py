@@ -1,6 +1,7 @@
 """Tune the gains of the baselines, each on the same training seeds and with the same budget.
 
     python scripts/tune_baselines.py [--aero rotor PATH ...] [--seeds 1000:1032] [--out FILE.toml]
+                                     [--record FILE.json] [--controllers pid,...]
 
 For each baseline one gain is scanned over the same number of values. A value's score is the mean over
 both references and every aerodynamics given of
@@ -13,8 +14,10 @@ both references and every aerodynamics given of
 Chosen is the smallest value that is within 5 % of the best score: near the best the score is flat, and
 a smaller gain passes less noise on. The chosen value and the vehicle file's are then flown with seeds
 that no value was chosen by (--held-out). --out writes a vehicle file in which a gain is replaced where
-the chosen value has the better score there too; its source says what was flown. Evaluation elsewhere
-uses seeds from 0 on.
+the chosen value has the better score there too; its source says what was flown. --record writes every
+value's figures. Evaluation elsewhere uses seeds from 0 on.
+
+Not tuned: `pd` (the paper's gains, which all share), `textbook-fitted` (least squares on flights).
 """
 
 import argparse
@@ -29,8 +32,9 @@ from rich.progress import track
 from rich.table import Table
 
 from neural_lander.controller.certificate import package_version
-from neural_lander.controller.files import require_file, write_whole
-from neural_lander.controller.vehicle import Gains, Vehicle, load_vehicle
+from neural_lander.controller.errors import InputError
+from neural_lander.controller.files import require_file, write_json, write_whole
+from neural_lander.controller.vehicle import Baselines, Vehicle, load_vehicle
 from neural_lander.learning.vehicle_file import Number, changed, vehicle_text
 from neural_lander.scripts.cli_flight import seeds_of
 from neural_lander.scripts.exit_status import exits
@@ -43,17 +47,27 @@ SCENARIO, REFERENCES = "flat", ("exponential", "s-curve")
 GRIDS: dict[str, tuple[str, str, list[float]]] = {
     "pid": (
         "integral",
-        "integral_1_s3",
+        "gains.integral_1_s3",
         [5, 10, 15, 20, 25, 30, 35, 40, 45, 50, 55, 60, 65, 70, 75, 80],
     ),
     "observer": (
         "observer",
-        "observer_1_s",
+        "gains.observer_1_s",
+        [2, 3, 4, 6, 8, 10, 12, 14, 16, 18, 20, 25, 30, 40, 50, 60],
+    ),
+    "indi": (
+        "indi",
+        "baselines.indi_rad_s",
+        [4, 6, 8, 10, 12, 15, 18, 22, 26, 30, 35, 40, 50, 60, 80, 100],
+    ),
+    "l1": (
+        "l1",
+        "baselines.l1_1_s",
         [2, 3, 4, 6, 8, 10, 12, 14, 16, 18, 20, 25, 30, 40, 50, 60],
     ),
     "textbook": (
         "textbook_radius",
-        "textbook_radius_m",
+        "gains.textbook_radius_m",
         [0.10, 0.115, 0.13, 0.15, 0.17, 0.19, 0.21, 0.23, 0.24, 0.25, 0.26, 0.27, 0.28, 0.29, 0.30,
          0.32],
     ),
@@ -124,9 +138,22 @@ def chosen(scores: Mapping[float, float]) -> float:
 
 
 def with_gain(vehicle: Vehicle, gain: str, value: float) -> Vehicle:
-    """Return the vehicle with another gain."""
-    gains: Gains = replace(vehicle.gains, **{gain: value})  # type: ignore[arg-type]
-    return replace(vehicle, gains=gains)
+    """Return the vehicle with another gain, of its gains or of the baselines'."""
+    if hasattr(vehicle.gains, gain):
+        return replace(vehicle, gains=replace(vehicle.gains, **{gain: value}))  # type: ignore[arg-type]
+    others = vehicle.baselines or Baselines(indi=value, l1=value)
+    return replace(vehicle, baselines=replace(others, **{gain: value}))
+
+
+def gain_of(vehicle: Vehicle, gain: str) -> float | None:
+    """Return a gain of the vehicle file; None where it has none."""
+    own = vehicle.gains if hasattr(vehicle.gains, gain) else vehicle.baselines
+    return None if own is None else float(getattr(own, gain))
+
+
+def flown(world: World, values: Sequence[float], seeds: range) -> int:
+    """Return how many landings choosing a gain takes."""
+    return len(values) * len(world.aeros) * len(REFERENCES) * len(seeds)
 
 
 def provenance(world: World, seeds: range, held_out: range) -> str:
@@ -161,35 +188,59 @@ def main() -> None:
     parser.add_argument("--aero", nargs="+", default=["rotor"])
     parser.add_argument("--seeds", default="1000:1032", help="to choose by, the last left out")
     parser.add_argument("--held-out", default="2000:2200", help="to judge by, the last left out")
+    parser.add_argument("--controllers", default=",".join(GRIDS), help="to tune")
     parser.add_argument("--out", type=Path, help="vehicle file to write")
+    parser.add_argument("--record", type=Path, help="JSON to write every value's figures to")
     args = parser.parse_args()
     seeds, held_out = seeds_of(args.seeds), seeds_of(args.held_out)
     world = World(load_vehicle(args.vehicle), tuple(args.aero))
     for aero in world.aeros:
         load_aerodynamics(aero, world.vehicle)
-    if args.out is not None:
-        require_file(args.out)
+    for file in filter(None, (args.out, args.record)):
+        require_file(file)
+    chosen_ones = args.controllers.split(",")
+    if not set(chosen_ones) <= set(GRIDS):
+        raise InputError(f"--controllers is '{args.controllers}', expected of {', '.join(GRIDS)}")
     table = Table(
         "baseline", "gain", "value", "seeds", "z RMSE\nmm", "|terminal|\nmm", "landed\n%",
         "over\n0.2 m/s\nmm/s", "hard\n%", "score\nmm",
     )  # fmt: skip
     better: dict[str, Number] = {}
-    for controller, (gain, key, values) in GRIDS.items():
+    record: dict[str, Any] = {
+        "vehicle": world.vehicle.name, "scenario": SCENARIO, "references": REFERENCES,
+        "aerodynamics": [Path(aero).stem for aero in world.aeros],
+        "seeds": [seeds[0], seeds[-1]], "held_out": [held_out[0], held_out[-1]],
+        "version": package_version(), "baselines": {},
+    }  # fmt: skip
+    for controller in chosen_ones:
+        gain, key, values = GRIDS[controller]
         scores: dict[float, float] = {}
+        tries: list[dict[str, float]] = []
         for value in track(values, description=controller, console=Console(stderr=True)):
             tried = replace(world, vehicle=with_gain(world.vehicle, gain, value))
             got = figures(tried, controller, seeds)
             scores[value] = got["score"]
+            tries.append({"value": value, **got})
             table.add_row(*row_of(controller, key, value, "chosen by", got))
         best = chosen(scores)
-        stands = float(getattr(world.vehicle.gains, gain))
-        tried = replace(world, vehicle=with_gain(world.vehicle, gain, best))
-        before, after = (figures(w, controller, held_out) for w in (world, tried))
-        table.add_row(*row_of(controller, key, stands, "held out, stands", before))
-        table.add_row(*row_of(controller, key, best, "held out, chosen", after), end_section=True)
-        if after["score"] < before["score"]:
-            better[f"gains.{key}"] = Number(best, provenance(world, seeds, held_out))
+        stands = gain_of(world.vehicle, gain)
+        held: dict[str, dict[str, float]] = {}
+        for what, gained in (("stands", stands), ("chosen", best)):
+            if gained is not None:
+                tried = replace(world, vehicle=with_gain(world.vehicle, gain, gained))
+                held[what] = {"value": gained, **figures(tried, controller, held_out)}
+                table.add_row(*row_of(controller, key, gained, f"held out, {what}", held[what]))
+        table.add_section()
+        if stands is None or held["chosen"]["score"] < held["stands"]["score"]:
+            better[key] = Number(best, provenance(world, seeds, held_out))
+        record["baselines"][controller] = {
+            "gain": key, "budget": {"values": len(values), "landings": flown(world, values, seeds)},
+            "tried": tries, "held_out": held, "replaced": key in better,
+        }  # fmt: skip
     Console(width=130).print(table)
+    if args.record is not None:
+        write_json(args.record, record)
+        print(f"wrote {args.record}")
     if args.out is not None:
         text = changed(vehicle_text(args.vehicle), better)
         write_whole(args.out, lambda file: _write(file, text))

@@ -11,6 +11,7 @@ import numpy as np
 
 from neural_lander.controller.errors import InputError
 from neural_lander.controller.flight_log import write_flight_log
+from neural_lander.sim.collect import without_accelerometer
 from neural_lander.sim.rollout import Flight, fly
 
 
@@ -50,7 +51,7 @@ def collect_landings(
                 f"({landing.summary['crash_reason']}); there is nothing to certify in such a loop"
             )
         paths.append(out / f"landing-{i:03d}.parquet")
-        write_flight_log(paths[-1], landing.log)
+        write_flight_log(paths[-1], without_accelerometer(landing.log))
         if progress:
             progress((i + 1) / flights, paths[-1].name)
     return paths

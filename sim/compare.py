@@ -17,6 +17,7 @@ from neural_lander.sim.figures import draw_comparison
 from neural_lander.sim.rollout import Flight, fly
 from neural_lander.sim.run_folder import read_run
 from neural_lander.sim.statistics import quantile, share
+from neural_lander.sim.verdict import REFUSED
 
 SPREADS = (
     "terminal_z_error_m",
@@ -94,6 +95,7 @@ def summarise_seeds(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             "landed": sum(row["landed"] for row in flown),
             "landed_share": share(sum(row["landed"] for row in flown), len(mine)),
             "crashed": sum(row["crashed"] for row in flown),
+            "slipped": sum(row["outcome"] in REFUSED for row in flown),
             "touched": sum(row["touched"] for row in flown),
             "cut_in_air": sum(bool(row["cut_in_air"]) for row in flown),
         }

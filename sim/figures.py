@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from neural_lander.controller.files import write_whole
 from neural_lander.controller.flight_log import FlightLog
 from neural_lander.sim.summary import height_over_end
+from neural_lander.sim.verdict import REFUSED, SLIPPED
 
 Array = npt.NDArray[np.float64]
 
@@ -25,9 +26,13 @@ STYLES: dict[str, tuple[str, Any, float]] = {
     "pd": ("#E69F00", (0, (1, 1)), 1.4),
     "pid": ("#CC79A7", (0, (4, 1.5)), 1.4),
     "textbook": ("#999999", (0, (3, 1, 1, 1)), 1.4),
+    "textbook-fitted": ("#999999", (0, (8, 1.5, 1, 1.5)), 1.4),
     "observer": ("#009E73", (0, (5, 1, 1, 1, 1, 1)), 1.4),
+    "indi": ("#F0E442", (0, (2, 1, 2, 1, 8, 1)), 1.8),
+    "l1": ("#117733", (0, (1, 2.5)), 2.0),
     "learned": ("#56B4E9", "-", 2.4),
     "learned+observer": ("#0072B2", "-", 1.1),
+    "learned-unbounded": ("#882255", (0, (10, 1)), 1.1),
     "oracle": ("#D55E00", (0, (2, 2)), 1.4),
     "oracle+observer": ("#000000", (0, (6, 2)), 1.4),
 }
@@ -126,7 +131,7 @@ def _draw_run(height: Axes, near: Axes, error: Axes, run: Run, line: dict[str, A
     flying = _until_rest(log)
     t, z = log["time"][flying], height_over_end(log)[flying]
     notes = [
-        *(["crashed"] if summary["crashed"] else []),
+        *([_failure(summary)] if _failure(summary) else []),
         *(["uncertified"] if summary["certified"] is False else []),
     ]
     label = str(summary["controller"]) + (f" ({', '.join(notes)})" if notes else "")
@@ -153,7 +158,7 @@ def _title(runs: Sequence[Run]) -> str:
         f"aerodynamics {first['aero']}, seed {', '.join(map(str, seeds))}"
     )
     crashes = [
-        f"{summary['controller']} crashed at {log['time'][-1]:.2f} s, "
+        f"{summary['controller']} {_failure(summary)} at {log['time'][-1]:.2f} s, "
         f"{height_over_end(log)[-1]:.2f} m up ({summary['crash_reason']})"
         for log, summary in runs
         if summary["crashed"]
@@ -164,8 +169,20 @@ def _title(runs: Sequence[Run]) -> str:
         for _, summary in runs
         if summary.get("monitor_event")
     ]
-    notes = crashes + dropped
+    slid = [
+        f"{summary['controller']} slid {summary['slide_m']:.2f} m along the surface"
+        for _, summary in runs
+        if summary["outcome"] == SLIPPED
+    ]
+    notes = crashes + slid + dropped
     return "\n".join([title, *([fill("; ".join(notes), 110)] if notes else [])])
+
+
+def _failure(summary: dict[str, Any]) -> str:
+    """Return what went wrong in a word or two, or nothing."""
+    if summary["outcome"] in REFUSED:
+        return str(summary["outcome"])
+    return "crashed" if summary["crashed"] else ""
 
 
 def thinned(log: FlightLog) -> FlightLog:

@@ -9,11 +9,15 @@ from pathlib import Path
 
 from neural_lander.controller.certificate import require_certificate
 from neural_lander.controller.errors import InputError, Refused
+from neural_lander.controller.landing_controller import is_learned
+from neural_lander.controller.model_parts import bundle_of, fitted_radius, needs_model
 from neural_lander.controller.monitor import Limits
 from neural_lander.controller.network import load_network
 from neural_lander.controller.vehicle import load_vehicle
 from neural_lander.sim.rollout import Flight
 from neural_lander.sim.scenario import load_scenario
+
+__all__ = ["FlightOptions", "flight_of", "is_learned", "with_model"]
 
 
 @dataclass(frozen=True)
@@ -31,9 +35,21 @@ class FlightOptions:
     touchdown_speed: float = 0.15
 
 
-def is_learned(controller: str) -> bool:
-    """Whether a controller flies a learned force, so that it needs a model and a certificate."""
-    return controller.removesuffix("+observer") == "learned"
+def with_model(flight: Flight, model: Path | None) -> Flight:
+    """Return a flight with what its controller takes from a model's folder; without asking for a
+    certificate.
+
+    Raises:
+        InputError: it takes something, and the folder is not given or does not hold it.
+    """
+    if not needs_model(flight.controller):
+        return flight
+    if model is None:
+        raise InputError(f"controller '{flight.controller}' needs a model; give --model MODEL")
+    if not is_learned(flight.controller):
+        return replace(flight, fitted_radius=fitted_radius(model))
+    bundle = bundle_of(model, flight.controller)
+    return replace(flight, network=load_network(bundle, flight.vehicle))
 
 
 def flight_of(options: FlightOptions, controller: str) -> Flight:
@@ -53,12 +69,11 @@ def flight_of(options: FlightOptions, controller: str) -> Flight:
         engine=options.engine,
         touchdown_speed=options.touchdown_speed,
     )
-    if not is_learned(controller):
+    _require_possible(flight, options.scenario)
+    flight = with_model(flight, options.model)
+    model = options.model
+    if model is None or not is_learned(controller):
         return flight
-    if options.model is None:
-        raise InputError(f"controller '{controller}' needs a model; give --model MODEL")
-    network = load_network(options.model, vehicle)
-    flight = replace(flight, network=network)
     if options.uncertified:
         return replace(flight, certified=False)
     if flight.scenario.has_edges:
@@ -72,10 +87,28 @@ def flight_of(options: FlightOptions, controller: str) -> Flight:
             f"scenario '{flight.scenario.name}' has estimates {age} s "
             "old (sensors.position_latency), which no certificate is about; fly with --uncertified"
         )
+    if flight.scenario.sensors.height == "range":
+        raise Refused(
+            f"scenario '{flight.scenario.name}' takes its height from a range finder (sensors.height), "
+            "whose noise and edges no certificate is about; fly with --uncertified"
+        )
+    network = flight.network
+    assert network is not None
     certificate = require_certificate(
-        options.model, network, vehicle, controller, options.certificate, options.vehicle,
-        flight.plan,
+        bundle_of(model, controller), network, vehicle, controller, options.certificate,
+        options.vehicle, flight.plan,
     )  # fmt: skip
     tube = certificate.tube
     limits = Limits.of(tube) if tube is not None and "watch" in tube else None
     return replace(flight, certified=True, limits=limits)
+
+
+def _require_possible(flight: Flight, where: str) -> None:
+    """Refuse a scenario that this vehicle cannot be in, before anything is flown."""
+    try:
+        flight.real.real(flight.vehicle)
+        flight.scenario.sensors.late_steps(flight.vehicle)
+        if flight.aero != "rotor":
+            flight.scenario.aerodynamics.require_none()
+    except InputError as error:
+        raise InputError(f"scenario {where}: {error}") from error

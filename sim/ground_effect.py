@@ -60,6 +60,7 @@ def mixed_gain(w: Any, i: int, height: float) -> float:
         (R / 4 z)^2 : R^2 z / (2 (d_j^2 + 4 z^2)^1.5) : 2 R^2 z K_b / (b^2 + 4 z^2)^1.5
 
     An image is there as far as its own rotor is over the surface; the fountain as far as all are.
+    ``w.parts`` leaves parts out (``sim/aerodynamics.py``).
     """
     gain = 1.0
     for s in range(w.surface_count + 1):
@@ -68,12 +69,16 @@ def mixed_gain(w: Any, i: int, height: float) -> float:
             continue
         z = max(height - height_of(w, s), 0.0)
         whole = 1.0 / 16.0
-        felt = whole * w.shares[i, s]
+        felt = w.parts[0] * whole * w.shares[i, s]
         for j in range(4):
             if j != i:
                 term = 0.5 * image_term(z, w.apart[i, j])
                 whole += term
-                felt += term * w.shares[j, s]
+                felt += w.parts[1] * term * w.shares[j, s]
         term = 2.0 * FOUNTAIN * image_term(z, w.span)
-        gain += (ground_effect_gain(z, w.radius) - 1.0) * (felt + term * all_over) / (whole + term)
+        gain += (
+            (ground_effect_gain(z, w.radius) - 1.0)
+            * (felt + w.parts[2] * term * all_over)
+            / (whole + term)
+        )
     return gain

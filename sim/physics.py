@@ -33,6 +33,9 @@ from neural_lander.controller.terrain import (
     share_of_all,
 )
 from neural_lander.controller.vehicle import GRAVITY, MAX_LATENCY_STEPS, Vehicle
+from neural_lander.sim import accelerometer, range_finder
+from neural_lander.sim import aerodynamics as air_terms
+from neural_lander.sim.aerodynamics import Aerodynamics, crossflow_force, store_aerodynamics
 from neural_lander.sim.deviation import Deviation
 from neural_lander.sim.ground_effect import ground_effect_gain, mixed_gain
 from neural_lander.sim.sensors import Sensors
@@ -70,6 +73,7 @@ RECORD = np.dtype(
         ("hull", np.float64, (12, 3)),
         ("rest_height", np.float64),
         *terrain.RECORD_FIELDS,
+        *air_terms.RECORD_FIELDS,
         ("apart", np.float64, (4, 4)),
         ("span", np.float64),
         ("reach", np.float64),
@@ -100,6 +104,8 @@ RECORD = np.dtype(
         ("estimating", np.int64),
         ("past", np.float64, (MAX_LATENCY_STEPS + 1, 6)),
         ("last_seen", np.float64, (6,)),
+        *range_finder.RECORD_FIELDS,
+        *accelerometer.RECORD_FIELDS,
     ],
     align=True,
 )
@@ -133,18 +139,27 @@ def world_record(
     wind: Wind | None = None,
     sensors: Sensors | None = None,
     ground: Terrain = FLAT,
+    air: Aerodynamics | None = None,
 ) -> npt.NDArray[Any]:
     """Return the world of one vehicle with its rotors at hover thrust.
 
-    ``surface`` is the height of the floor [m], ``ground`` what stands on it.
+    ``surface`` is the height of the floor [m], ``ground`` what stands on it, ``air`` which terms of the
+    aerodynamics ``rotor`` there are.
+
+    Raises:
+        InputError: terms are left out or added whose aerodynamics are not ``rotor``, or a deviation that
+            cannot be.
     """
+    if air is not None and aerodynamics != ROTOR:
+        air.require_none()
     record = blank_record(RECORD)
     deviation, wind, sensors = deviation or Deviation(), wind or Wind(), sensors or Sensors()
     vehicle = deviation.real(believed)
     w, r = record[0], vehicle.rotors
     w["mass"], w["inertia"] = vehicle.mass, vehicle.body.inertia
     w["rotors"], w["spins"], w["radius"] = r.positions, r.spins, r.radius
-    w["drag_torque"], w["drag"], w["k_f"] = r.drag_torque, r.drag, r.k_f
+    w["drag_torque"], w["k_f"] = r.drag_torque, r.k_f
+    store_aerodynamics(w, air or Aerodynamics(), r.drag)
     w["follow"] = 1 - math.exp(-vehicle.timing.period / r.lag)
     slower = r.lag * (1 + deviation.lag_down_share)
     w["follow_down"] = 1 - math.exp(-vehicle.timing.period / slower)
@@ -179,6 +194,9 @@ def _store_sensors(w: Any, sensors: Sensors, believed: Vehicle) -> None:
     w["late"] = sensors.late_steps(believed)
     w["drops_out"] = sensors.drop_out_share > 0
     w["speed_seen"] = sensors.rotor_speed
+    w["range_finder"] = sensors.has_range_finder
+    w["height_by_range"] = sensors.height == "range"
+    w["range_limit"], w["range_cone"] = sensors.range_limit, sensors.range_cone
     w["supposed_latency"] = round(believed.timing.latency / believed.timing.period)
     w["supposed_follow"] = 1 - math.exp(-believed.timing.period / believed.rotors.lag)
 
@@ -331,8 +349,11 @@ def aerodynamic_wrench(
     fx, fy, fz = 0.0, 0.0, 0.0
     tx, ty, tz = 0.0, 0.0, 0.0
     whole = 0
-    if w.surface_count > 0 and w.aerodynamics != NO_AERODYNAMICS:
+    apart = w.surface_count > 0 or w.split == 1 or w.crossflow > 0.0
+    if apart and w.aerodynamics != NO_AERODYNAMICS:
         whole = look_below(w, p, q)
+    if w.split == 1:
+        whole = MIXED
     for i in range(4):
         r = rotate(q, (w.rotors[i, 0], w.rotors[i, 1], w.rotors[i, 2]))
         push, sx, sy, sz = f[i], 0.0, 0.0, 0.0
@@ -354,8 +375,13 @@ def aerodynamic_wrench(
             k = -w.drag * f[i]
             sx, sy = k * (u[0] - along * axis[0]), k * (u[1] - along * axis[1])
             sz = k * (u[2] - along * axis[2])
+            if w.crossflow > 0.0:
+                aside = crossflow_force(w, i, p, r, axis, f, q)
+                sx, sy, sz = sx + aside[0], sy + aside[1], sz + aside[2]
         force = (push * axis[0] + sx, push * axis[1] + sy, push * axis[2] + sz)
         torque = cross(r, force)
+        if w.moments == 0:
+            torque = cross(r, (f[i] * axis[0] + sx, f[i] * axis[1] + sy, f[i] * axis[2] + sz))
         yaw = -w.spins[i] * w.drag_torque * f[i]
         fx, fy, fz = fx + force[0], fy + force[1], fz + force[2]
         tx, ty, tz = tx + torque[0], ty + torque[1], tz + torque[2]

@@ -3,6 +3,7 @@
 The law's record stays: the set-point, the noticing of the ground and the cutting of the motors are its.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -52,8 +53,10 @@ def take(control: Any, q: Quaternion, f: Thrusts) -> Thrusts:
 
 def state_of(measured: Measurement) -> State:
     """Return a measurement as what a pilot sees."""
-    p, q, v, rate, f, *_ = measured
-    return State(*(np.array(a) for a in (p, v, q, rate, f)))
+    p, q, v, rate, f, _, felt = measured
+    position, velocity, attitude, turning, thrust = (np.array(a) for a in (p, v, q, rate, f))
+    specific = None if math.isnan(felt[0]) else np.array(felt)
+    return State(position, velocity, attitude, turning, thrust, specific)
 
 
 def piloted_step(pilot: Pilot, controller: str) -> Step:

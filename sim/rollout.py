@@ -32,16 +32,29 @@ from neural_lander.controller.own_force import NETWORK
 from neural_lander.controller.pilot import Task, is_foreign, make_pilot
 from neural_lander.controller.rotation import Quaternion, Vector
 from neural_lander.controller.setpoint import Plan, plan_descent
+from neural_lander.controller.terrain import FLAT
 from neural_lander.controller.touchdown import CUT
 from neural_lander.controller.transfer import TransferLimits, joined, plan_transfer
 from neural_lander.controller.vehicle import Vehicle
+from neural_lander.sim.accelerometer import draw_feeling
 from neural_lander.sim.deviation import Deviation
 from neural_lander.sim.physics import NEAR, load_aerodynamics, reach, world_record
 from neural_lander.sim.piloted import Step, fly_freely_with, piloted_step
 from neural_lander.sim.scenario import Scenario
-from neural_lander.sim.sensors import draw_bias, draw_drop_outs, draw_noise
-from neural_lander.sim.step import AIR, CHANCES, DROP_OUT, LOGGED, ROW, fly_freely, step
-from neural_lander.sim.summary import Outcome, summarise
+from neural_lander.sim.sensors import draw_bias, draw_drop_outs, draw_noise, draw_range_noise
+from neural_lander.sim.step import (
+    AIR,
+    CHANCES,
+    DROP_OUT,
+    FELT,
+    LOGGED,
+    RANGE,
+    ROW,
+    fly_freely,
+    step,
+)
+from neural_lander.sim.summary import summarise
+from neural_lander.sim.verdict import Outcome, is_still
 from neural_lander.sim.wind import draw_air
 from neural_lander.sim.world import World, world_of
 
@@ -65,6 +78,8 @@ ARRIVED = 0.5
 """Hover between a level way and the descent [s]."""
 AFTER_CUT = 0.3
 """How long a vehicle is watched after its motors were cut: seven motor lags [s]."""
+WATCHED = 3.0
+"""And how much longer at most, while it still slides or tips [s]."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +103,8 @@ class Flight:
     """``pybullet`` for everything, or ``hybrid``: compiled free flight, PyBullet near the ground."""
     certified: bool | None = None
     """Whether a certificate fits; None where the controller learned nothing."""
+    fitted_radius: float | None = None
+    """Radius for ``textbook-fitted``, from the flights that a model learned from [m]."""
     limits: Limits | None = None
     """What the certificate lets the vehicle see of itself; None: no monitor."""
     deviation: Deviation = field(default_factory=Deviation)
@@ -178,8 +195,7 @@ def fly(flight: Flight, seed: int) -> Landing:
     )  # fmt: skip
     wall = time.perf_counter() - begun
     log = flight_log(rows, flight, seed, scenario=scenario.name, reference=flight.reference)
-    summary = summarise(log, outcome, plan, flight.vehicle, flight.limits)
-    summary |= {"lands": scenario.lands}
+    summary = summarise(log, outcome, plan, flight.vehicle, flight.limits, scenario.lands)
     summary |= {"real_time_factor": round(len(rows) * vehicle.timing.period / wall, 1)}
     return Landing(log, summary)
 
@@ -199,7 +215,7 @@ def run(
 
     The start's height, like the plan's, is above standing on the surface where the plan ends.
     ``noise`` (steps, 16) is that of the sensors, drawn if not given. Ends after ``duration`` [s],
-    ``AFTER_CUT`` after the motors were cut, or at a crash.
+    ``AFTER_CUT`` after the motors were cut (``WATCHED`` later at most, if it moves on), or at a crash.
     """
     vehicle = flight.vehicle
     if flight.engine not in ENGINES:
@@ -207,6 +223,7 @@ def run(
     aerodynamics, real = load_aerodynamics(flight.aero, vehicle)
     terrain, end = flight.scenario.terrain, plan.coefficients[-1, :2, 0]
     surface = terrain.height(end[0], end[1])
+    chart = FLAT if flight.scenario.sensors.height == "range" else terrain
     foreign = is_foreign(flight.controller)
     control = controller_record(
         vehicle,
@@ -216,7 +233,8 @@ def run(
         surface,
         lands,
         age=flight.scenario.sensors.late_steps(vehicle) * vehicle.timing.period,
-        chart=terrain,
+        chart=chart,
+        fitted_radius=flight.fitted_radius,
     )
     if control[0]["residual"] == NETWORK and flight.network is None:
         raise InputError(f"controller '{flight.controller}' needs a model; give --model MODEL")
@@ -230,11 +248,13 @@ def run(
         wind=scenario.wind,
         sensors=scenario.sensors,
         ground=terrain,
+        air=scenario.aerodynamics,
     )
     steps = math.ceil(duration / vehicle.timing.period)
     if noise is None:
         noise = draw_noise(vehicle, steps, rng, scenario.sensors.colour)
     noise = with_chances(noise, flight, rng)
+    world[0]["accelerometer"] = scenario.sensors.accelerometer
     if is_cold():
         print(
             "compiling the flight step, once on this machine (about half a minute) ...",
@@ -249,11 +269,11 @@ def run(
     )
     turned = (0.0, 0.0, math.sin(yaw / 2), math.cos(yaw / 2))
     begin = (at, turned, velocity, (0.0, 0.0, 0.0))
-    engine = world_of(deviation.real(vehicle), terrain)
+    engine = world_of(deviation.real(vehicle), terrain, scenario.legs.springs(vehicle))
     turn: Step = step
     freely: Callable[..., Any] | None = fly_freely
     if foreign:
-        pilot = make_pilot(flight.controller, Task(vehicle, plan, yaw, terrain, control[0]))
+        pilot = make_pilot(flight.controller, Task(vehicle, plan, yaw, chart, control[0]))
         turn = piloted_step(pilot, flight.controller)
         freely = partial(fly_freely_with, turn)
     if flight.engine != "hybrid":
@@ -264,24 +284,33 @@ def run(
 def with_chances(noise: Array, flight: Flight, rng: np.random.Generator) -> Array:
     """Return the noise with what else the scenario leaves to chance, in the columns of ``step``.
 
-    Air and sensors draw from streams of their own, so that neither changes the other, nor the noise.
+    Air, sensors and accelerometer draw from streams of their own, so that none changes another, nor the
+    noise.
     """
     wind, sensors, period = (
         flight.scenario.wind,
         flight.scenario.sensors,
         flight.vehicle.timing.period,
     )
+    steps = len(noise)
+    if sensors.accelerometer:
+        noise = np.hstack([noise, np.zeros((steps, CHANCES - DROP_OUT))])
+        noise[:, FELT:] = draw_feeling(flight.vehicle, sensors, steps, rng)
     if not (
-        wind.turbulence or wind.near_ground or sensors.position_bias_walk or sensors.drop_out_share
+        wind.turbulence
+        or wind.near_ground
+        or sensors.position_bias_walk
+        or sensors.drop_out_share
+        or sensors.has_range_finder
     ):
         return noise
-    for_air, for_bias, for_drop_outs = rng.spawn(3)
-    steps = len(noise)
+    for_air, for_bias, for_drop_outs, for_range = rng.spawn(4)
     rows = np.zeros((steps, CHANCES))
-    rows[:, :DROP_OUT] = noise
+    rows[:, : noise.shape[1]] = noise
     rows[:, :3] += draw_bias(sensors, steps, period, for_bias)
     rows[:, DROP_OUT] = draw_drop_outs(sensors, steps, period, for_drop_outs)
-    rows[:, AIR:] = draw_air(wind, flight.scenario.start_height, steps, period, for_air)
+    rows[:, AIR:RANGE] = draw_air(wind, flight.scenario.start_height, steps, period, for_air)
+    rows[:, RANGE] = draw_range_noise(sensors, flight.vehicle, steps, for_range)
     return rows
 
 
@@ -315,7 +344,7 @@ def _loop(
         engine.turn,
         engine.advance,
     )
-    last = steps - 1
+    last = watched = steps - 1
     cut_at = contact_at = None
     near = False
     sides = bool(engine.terrain.surfaces)
@@ -348,7 +377,8 @@ def _loop(
         if phase == CUT and cut_at is None:
             cut_at = k
             last = min(last, k + round(AFTER_CUT / engine.vehicle.timing.period))
-        if crash or k >= last:
+            watched = min(steps - 1, last + round(WATCHED / engine.vehicle.timing.period))
+        if crash or (k >= last and (cut_at is None or k >= watched or is_still(v, omega))):
             break
         speed_before = v[2]
     # the ground's force over the last step is not known yet: that row is left out
@@ -363,6 +393,10 @@ def flight_log(rows: Array, flight: Flight, seed: int, **metadata: Any) -> Fligh
         n = len(QUANTITIES[name].components)
         columns[name] = rows[:, i] if n == 0 else rows[:, i : i + n]
         i += max(n, 1)
+    if not flight.scenario.sensors.has_range_finder:
+        del columns["range"]
+    if not flight.scenario.sensors.accelerometer:
+        del columns["specific_force"]
     return FlightLog(
         columns,
         {

@@ -17,7 +17,9 @@ from neural_lander.sim.rollout import Landing
 FLIGHT, SUMMARY, PICTURE = "flight.parquet", "summary.json", "landing.png"
 
 KEYS: dict[str, tuple[tuple[type, ...], str]] = {
-    **dict.fromkeys(("controller", "scenario", "reference", "aero", "vehicle"), ((str,), "text")),
+    **dict.fromkeys(
+        ("controller", "scenario", "reference", "aero", "vehicle", "outcome"), ((str,), "text")
+    ),
     "seed": ((int,), "a whole number"),
     "certified": ((bool, type(None)), "true, false or null"),
     **dict.fromkeys(("crashed", "landed", "motors_cut"), ((bool,), "true or false")),

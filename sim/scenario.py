@@ -1,7 +1,8 @@
 """What is to be flown: where it starts, how long it hovers, where it ends. One TOML file each.
 
 Tables say how the world is other than believed: ``[vehicle]`` (``sim/deviation.py``), ``[wind]``
-(``sim/wind.py``), ``[sensors]`` (``sim/sensors.py``). Controllers and certificates see none of it.
+(``sim/wind.py``), ``[aerodynamics]`` (``sim/aerodynamics.py``), ``[legs]`` (``sim/legs.py``),
+``[sensors]`` (``sim/sensors.py``). Controllers and certificates see none of it.
 """
 
 import tomllib
@@ -12,9 +13,11 @@ from typing import Any
 
 from neural_lander.controller.errors import InputError
 from neural_lander.controller.terrain import FLAT, Terrain, read_surfaces
+from neural_lander.sim.aerodynamics import Aerodynamics
 from neural_lander.sim.deviation import Deviation
+from neural_lander.sim.legs import Footing
 from neural_lander.sim.sensors import Sensors
-from neural_lander.sim.table import read_table
+from neural_lander.sim.table import Table, read_table
 from neural_lander.sim.wind import Wind
 
 
@@ -54,6 +57,10 @@ class Scenario:
     """How the vehicle is other than its file says."""
     wind: Wind = field(default_factory=Wind)
     """How the air moves."""
+    aerodynamics: Aerodynamics = field(default_factory=Aerodynamics)
+    """Which terms of the rotors' air there are."""
+    legs: Footing = field(default_factory=Footing)
+    """How the legs meet the ground."""
     sensors: Sensors = field(default_factory=Sensors)
     """How the estimate is worse than its noise alone; its latency may be known to the controller."""
 
@@ -106,9 +113,11 @@ LIMITS = {
 }
 
 
-TABLES: dict[str, type[Deviation] | type[Wind] | type[Sensors]] = {
+TABLES: dict[str, type[Table]] = {
     "vehicle": Deviation,
     "wind": Wind,
+    "aerodynamics": Aerodynamics,
+    "legs": Footing,
     "sensors": Sensors,
 }
 """What each table of a scenario file is read into."""

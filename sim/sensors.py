@@ -5,7 +5,9 @@
 with U uniform in [-1, 1], drawn once a flight, so |noise| <= b at every step, which is what a
 certificate counts on; c = 1/2 unless a scenario says otherwise. Beyond that a scenario can make
 position and velocity late, let position drift (a random walk reflected at a bound), and let both
-stand still for a while. Attitude and rate come from the gyroscopes on board and do none of this.
+stand still for a while. Attitude and rate come from the gyroscopes on board and do none of this. The
+accelerometer is in ``sim/accelerometer.py``, a range finder that may look down in
+``sim/range_finder.py``.
 """
 
 from dataclasses import dataclass
@@ -45,11 +47,32 @@ class Sensors:
     rotor_speed: bool = yes_or_no(True)
     """Whether rotor speeds are measured; if not, the command behind the file's latency and lag is
     taken for them."""
+    range_finder: bool = yes_or_no(False)
+    """Whether one looks along body -z (``sim/range_finder.py``); its range is logged."""
+    range_noise: float = within(0.005, 0.0, 0.5, "m")
+    """Bound of its noise [m]; 5 mm: assumed, as sellers say of the VL53L1X."""
+    range_limit: float = within(4.0, 0.1, 100.0, "m")
+    """It says nothing beyond [m]; 4 m: VL53L1X in the dark."""
+    range_cone: float = within(0.0, 0.0, 0.5, "rad")
+    """Half the angle of its view, of which it reports the nearest [rad]; 0: a single ray."""
+    height: str = one_of("map", "map", "range")
+    """Where the controller's height comes from: position over the map, or the range finder alone."""
+    accelerometer: bool = yes_or_no(True)
+    """Whether there is one."""
+    accelerometer_noise: float = within(0.3, 0.0, 20.0, "m/s^2")
+    """Bound of its noise per axis [m/s^2]; assumed: a damped one on a frame that rotors shake."""
+    accelerometer_bias: float = within(0.0, 0.0, 5.0, "m/s^2")
+    """Bound of its bias per axis [m/s^2], drawn once a flight."""
     colour: str = one_of("mixed", *WHITE_SHARE)
     """Of all noise: ``mixed`` is half white, half correlated."""
 
     def __post_init__(self) -> None:
         check(self)
+
+    @property
+    def has_range_finder(self) -> bool:
+        """Whether there is a range finder: asked for, or needed for the height."""
+        return self.range_finder or self.height == "range"
 
     def late_steps(self, vehicle: Vehicle) -> int:
         """Return the age of position and velocity in control periods, rounded.
@@ -83,6 +106,18 @@ def draw_noise(
     phase = rng.uniform(0, 1, CHANNELS)
     add_lines(noise, knots, phase, spacing, noise_bounds(vehicle), WHITE_SHARE[colour])
     return noise
+
+
+def draw_range_noise(
+    sensors: Sensors, vehicle: Vehicle, steps: int, rng: np.random.Generator
+) -> Array:
+    """Return noise of the range finder (steps,) within its bound, coloured as all noise is [m]."""
+    spacing = vehicle.noise.correlation_time / vehicle.timing.period
+    knots = rng.uniform(-1, 1, (int(steps / spacing) + 3, 1))
+    noise = rng.uniform(-1, 1, (steps, 1))
+    bound, white = np.array([sensors.range_noise]), WHITE_SHARE[sensors.colour]
+    add_lines(noise, knots, rng.uniform(0, 1, 1), spacing, bound, white)
+    return np.asarray(noise[:, 0])
 
 
 @compiled

@@ -33,7 +33,7 @@ from neural_lander.controller.landing_controller import (
     thrusts_for,
     wanted_force,
 )
-from neural_lander.controller.measurement import Measurement
+from neural_lander.controller.measurement import NOT_FELT, Measurement
 from neural_lander.controller.own_force import ORACLE
 from neural_lander.controller.rotation import (
     Quaternion,
@@ -45,6 +45,7 @@ from neural_lander.controller.rotation import (
 )
 from neural_lander.controller.terrain import surface_height
 from neural_lander.controller.touchdown import CUT
+from neural_lander.sim.accelerometer import feel
 from neural_lander.sim.physics import (
     aerodynamic_wrench,
     clearance,
@@ -54,12 +55,15 @@ from neural_lander.sim.physics import (
     spin_up,
     suppose,
 )
+from neural_lander.sim.range_finder import height_by_range, seen_range
 from neural_lander.sim.rigid_body import fall_freely
 from neural_lander.sim.sensors import CHANNELS
 from neural_lander.sim.wind import blow, near_ground_force
 
-DROP_OUT, AIR, CHANCES = CHANNELS, CHANNELS + 1, CHANNELS + 7
-"""Columns of a row of chance after the sensors' noise: drop-out, air (6); and how many there are."""
+DROP_OUT, AIR, RANGE, FELT = CHANNELS, CHANNELS + 1, CHANNELS + 7, CHANNELS + 8
+CHANCES = CHANNELS + 11
+"""Columns of a row of chance after the sensors' noise: drop-out, air (6), range finder, accelerometer
+(3); and how many there are."""
 
 LOGGED = (
     "time",
@@ -70,6 +74,7 @@ LOGGED = (
     "rotor_thrust_command",
     "height",
     "contact",
+    "range",
     "rotor_speed",
     "setpoint_position",
     "setpoint_velocity",
@@ -82,6 +87,7 @@ LOGGED = (
     "solver_ok",
     "phase",
     "monitor",
+    "specific_force",
     "truth_position",
     "truth_velocity",
     "truth_attitude",
@@ -104,8 +110,12 @@ def measure(
     """Return what the vehicle measures at step k: the true state with a row of noise on it.
 
     ``p, v`` are those of the vehicle file's origin; ``omega`` is the true body rate in the world
-    frame [rad/s]. The height is that over the surface which the map has under the measured position.
+    frame [rad/s]. The height is that over the surface which the map has under the measured position, or
+    what the range finder says.
     """
+    speed = v
+    if w.range_finder == 1:
+        w.range = seen_range(w, p, q, n[RANGE])
     if w.late > 0:
         p, v = recalled(w, k, p, v)
     if w.estimate_lag > 0.0:
@@ -127,8 +137,13 @@ def measure(
     if w.speed_seen == 0:
         f = w.supposed_thrusts
         thrusts = (f[0], f[1], f[2], f[3])
+    felt = NOT_FELT
+    if w.accelerometer == 1:
+        felt = feel(w, q, speed, (n[FELT], n[FELT + 1], n[FELT + 2]))
     height = position[2] - surface_height(w, position[0], position[1]) - w.rest_height
-    return position, attitude, velocity, rate, thrusts, height
+    if w.height_by_range == 1:
+        height = height_by_range(w, attitude, position[2] - w.surface - w.rest_height)
+    return position, attitude, velocity, rate, thrusts, height, felt
 
 
 @compiled
@@ -221,8 +236,8 @@ def step(
     force of the ground over the step before [N], which belongs to the row before.
 
     ``k`` counts steps; pose and twist are the true ones; ``world, control, learned, real`` are
-    records; ``noise`` (steps, 16, or ``CHANCES`` where the world has more chance in it than noise) and
-    ``log`` (steps, ROW) belong to the flight.
+    records; ``noise`` (steps, 16, or ``CHANCES`` where the world has more chance in it than noise, as
+    it has with an accelerometer) and ``log`` (steps, ROW) belong to the flight.
     """
     w, c, net, truth = world[0], control[0], learned[0], real[0]
     t, q, origin, speed, measured = sense(k, p, q, v, omega, world, noise)
@@ -344,7 +359,8 @@ def write_row(
     i = _put4(row, i, commanded)
     row[i] = measured[5]
     row[i + 1] = c.contact
-    i += 2
+    row[i + 2] = w.range
+    i += 3
     for j in range(4):
         row[i + j] = np.sqrt(measured[4][j] / w.k_f)
     i += 4
@@ -362,7 +378,7 @@ def write_row(
     row[i + 11] = c.solver_ok
     row[i + 12] = c.phase
     row[i + 13] = c.event
-    i += 14
+    i = _put3(row, i + 14, rotate(measured[1], measured[6]))
     i = _put3(row, i, p)
     i = _put3(row, i, v)
     i = _put4(row, i, q)

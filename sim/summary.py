@@ -6,46 +6,42 @@
     touchdown speed = downward speed of the reference point one control step before first contact
     final height   = mean over the last second, of a vehicle that cut its motors since then
 
-What does not apply is None, never 0.
+What does not apply is None, never 0. What became of the flight is judged in ``sim/verdict.py``.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from neural_lander.controller.flight_log import FlightLog
+from neural_lander.controller.landing_controller import KINDS
 from neural_lander.controller.monitor import EVENTS, Limits
-from neural_lander.controller.pilot import is_foreign
 from neural_lander.controller.setpoint import Plan
 from neural_lander.controller.vehicle import Vehicle
+from neural_lander.sim.verdict import LANDED, REFUSED, SLIPPED, Outcome, slide, stand_on, verdict
 
 Array = npt.NDArray[np.float64]
 
 LANDED_HEIGHT, LANDED_SPEED = 0.010, 0.1
 LOW = 0.15
 """Below this height the learned force is compared with the true one [m]."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What the flight loop saw happen."""
-
-    contact_at: int | None
-    """Step of first contact."""
-    cut_at: int | None
-    """Step at which the controller cut the motors."""
-    crash: str
-    """Why it counts as a crash, or nothing."""
+STOOD_UP = (LANDED, SLIPPED)
+"""Outcomes of a vehicle that stands in the end."""
 
 
 def summarise(
-    log: FlightLog, outcome: Outcome, plan: Plan, vehicle: Vehicle, limits: Limits | None = None
+    log: FlightLog,
+    outcome: Outcome,
+    plan: Plan,
+    vehicle: Vehicle,
+    limits: Limits | None = None,
+    lands: bool = True,
 ) -> dict[str, Any]:
     """Return the figures of one landing, in SI, by the names of the design.
 
-    ``limits`` are those of the certificate it flew with; none: no tube, no monitor.
+    ``limits`` are those of the certificate it flew with; none: no tube, no monitor. ``lands``: whether
+    it was to end on the ground.
     """
     t, height = log["time"], log["truth_height"]
     velocity, position = log["truth_velocity"], log["truth_position"]
@@ -59,11 +55,8 @@ def summarise(
     descended = until > begin
     half = slice(max(begin, until - round(0.5 / period)), until)
     last = slice(max(0, len(t) - round(1.0 / period), outcome.cut_at or 0), len(t))
-    landed = bool(
-        outcome.cut_at is not None
-        and not outcome.crash
-        and log["truth_contact_force"][outcome.cut_at - 1] > 0
-    )
+    stand = stand_on(log, vehicle)
+    became = verdict(outcome, stand, log["truth_contact_force"], lands)
     tilt = np.arccos(np.clip(1 - 2 * (log["truth_attitude"][:, :2] ** 2).sum(axis=-1), -1, 1))
     xy = np.linalg.norm(position[:, :2] - log["setpoint_position"][:, :2], axis=-1)
     command = log["rotor_thrust_command"]
@@ -79,11 +72,15 @@ def summarise(
         "certified": log.metadata["certified"],
         "crashed": bool(outcome.crash),
         "crash_reason": outcome.crash or None,
-        "landed": landed,
+        "outcome": became,
+        "landed": became == LANDED,
+        "lands": lands,
         "motors_cut": outcome.cut_at is not None,
         "touched": outcome.contact_at is not None,
         "cut_in_air": _cut_in_air(log, outcome),
-        "landing_time_s": _landing_time(t, height, speed, begin, outcome),
+        "landing_time_s": None
+        if outcome.crash or became in REFUSED
+        else _landing_time(t, height, speed, begin),
         "touchdown_speed_m_s": None if not contact else float(-velocity[contact - 1, 2]),
         "contact_speed_max_m_s": None
         if not contact
@@ -91,6 +88,7 @@ def summarise(
         "rise_after_contact_m": None
         if not contact
         else float(max(0.0, (height[contact:] - height[contact]).max())),
+        "slide_m": slide(stand, outcome)[0] if became in STOOD_UP else None,
         "terminal_z_error_m": float(error[half].mean()) if descended else None,
         "final_height_m": float(height[last].mean()),
         "z_rmse_m": float(np.sqrt((error[descent] ** 2).mean())) if descended else None,
@@ -148,12 +146,8 @@ def _tube(log: FlightLog, until: int, limits: Limits | None) -> dict[str, Any]:
     }
 
 
-def _landing_time(
-    t: Array, height: Array, speed: Array, begin: int, outcome: Outcome
-) -> float | None:
+def _landing_time(t: Array, height: Array, speed: Array, begin: int) -> float | None:
     """Return the time from the start of the descent until low and slow for good."""
-    if outcome.crash:
-        return None
     moving = (height >= LANDED_HEIGHT) | (speed >= LANDED_SPEED)
     if moving[-1]:
         return None
@@ -171,8 +165,7 @@ def _cut_in_air(log: FlightLog, outcome: Outcome) -> bool | None:
 
 def _force_rmse_low(log: FlightLog, flying: slice) -> float | None:
     """Return the RMSE of learned against true vertical force below 15 cm [N]."""
-    kind = log.metadata["controller"].removesuffix("+observer")
-    if kind in ("pd", "pid", "observer") or is_foreign(kind):
+    if log.metadata["controller"].removesuffix("+observer") not in KINDS:
         return None
     low = log["truth_height"][flying] < LOW
     if not low.any():

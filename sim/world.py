@@ -18,6 +18,7 @@ import numpy as np
 from neural_lander.controller.rotation import Quaternion, Vector, rotate_back
 from neural_lander.controller.terrain import FLAT, Terrain
 from neural_lander.controller.vehicle import GRAVITY, Vehicle
+from neural_lander.sim.legs import STIFF, Springs
 from neural_lander.sim.physics import body_box, foot_radius
 
 
@@ -42,8 +43,6 @@ pybullet = _import_quietly("pybullet")
 
 SOLVER_ITERATIONS = 20
 """Of contacts, instead of Bullet's 50: four legs on a floor come to rest at the same digits."""
-LATERAL_FRICTION = 0.6
-"""Rubber feet on a smooth floor, assumed."""
 LEVEL_NORMAL = 0.1
 """A contact whose normal rises less than this is one with a side; a foot on an edge rests steeper."""
 
@@ -55,8 +54,8 @@ class World:
     every call costs a fifth of the step, so it is left out where the client is the default one.
     """
 
-    def __init__(self, vehicle: Vehicle, terrain: Terrain = FLAT) -> None:
-        self.vehicle, self.terrain = vehicle, terrain
+    def __init__(self, vehicle: Vehicle, terrain: Terrain = FLAT, springs: Springs = STIFF) -> None:
+        self.vehicle, self.terrain, self.springs = vehicle, terrain, springs
         self.frame = pybullet.WORLD_FRAME
         self.client = pybullet.connect(pybullet.DIRECT)
         self.pose = self._bind(pybullet.getBasePositionAndOrientation)
@@ -74,7 +73,7 @@ class World:
 
     def _build(self) -> tuple[list[int], int]:
         """Put the plane, the boxes and the body into the world; return what is ground, and the body."""
-        here, v = {"physicsClientId": self.client}, self.vehicle
+        here, v = {"physicsClientId": self.client}, self.springs.unloaded(self.vehicle)
         pybullet.setTimeStep(v.timing.period, **here)
         pybullet.setGravity(0, 0, -GRAVITY, **here)
         pybullet.setPhysicsEngineParameter(numSolverIterations=SOLVER_ITERATIONS, **here)
@@ -113,11 +112,18 @@ class World:
             linearDamping=0,
             angularDamping=0,
             restitution=0,
-            lateralFriction=LATERAL_FRICTION,
+            lateralFriction=self.springs.friction,
             **here,
         )
         for part in ground:
             pybullet.changeDynamics(part, -1, lateralFriction=1.0, **here)
+        if self.springs.stiffness is not None:
+            give = (self.springs.stiffness, self.springs.damping)
+            pybullet.changeDynamics(
+                body, -1, contactStiffness=give[0], contactDamping=give[1], **here
+            )
+            for part in ground:  # springs in a row, dampers in sum: the ground itself adds nothing
+                pybullet.changeDynamics(part, -1, contactStiffness=1e18, contactDamping=0.0, **here)
         return ground, body
 
     def feel_ground(self, on: bool) -> None:
@@ -159,12 +165,13 @@ class World:
 _kept: World | None = None
 
 
-def world_of(vehicle: Vehicle, terrain: Terrain = FLAT) -> World:
-    """Return this process's world for a vehicle and a terrain, building it where the last was another."""
+def world_of(vehicle: Vehicle, terrain: Terrain = FLAT, springs: Springs = STIFF) -> World:
+    """Return this process's world of a vehicle, building it where the last was another."""
     global _kept
-    if _kept is None or _kept.vehicle.digest != vehicle.digest or _kept.terrain != terrain:
+    kept = None if _kept is None else (_kept.vehicle.digest, _kept.terrain, _kept.springs)
+    if _kept is None or kept != (vehicle.digest, terrain, springs):
         forget_world()
-        _kept = World(vehicle, terrain)
+        _kept = World(vehicle, terrain, springs)
     return _kept
 
 

@@ -355,7 +355,11 @@ def test_controllers_are_read_in_order_each_once() -> None:
 
 def test_only_a_learned_force_needs_a_model() -> None:
     names = CONTROLLER_NAMES.split(", ")
-    assert [n for n in names if is_learned(n)] == ["learned", "learned+observer"]
+    assert [n for n in names if is_learned(n)] == [
+        "learned",
+        "learned+observer",
+        "learned-unbounded",
+    ]
 
 
 def test_the_help_names_exactly_the_controllers_that_fly() -> None:

@@ -8,6 +8,7 @@ import pytest
 from neural_lander.controller.errors import InputError, Refused
 from neural_lander.controller.ground_effect_formula import cheeseman_bennett
 from neural_lander.controller.landing_controller import controller_record
+from neural_lander.controller.measurement import NOT_FELT
 from neural_lander.controller.network import network_record
 from neural_lander.controller.own_force import residual_force
 from neural_lander.controller.setpoint import plan_descent
@@ -29,7 +30,7 @@ def textbook(x, chart, z=0.65):
     record = controller_record(AERO, "textbook", plan, 0.0, chart=chart)
     level, still = (0.0, 0.0, 0.0, 1.0), (0.0, 0.0, 0.0)
     height = z - chart.height(x, 0.0) - AERO.rest_height
-    measured = ((x, 0.0, z), level, still, still, THRUSTS, height)
+    measured = ((x, 0.0, z), level, still, still, THRUSTS, height, NOT_FELT)
     return residual_force(record[0], network_record(None)[0], measured, THRUSTS)[2]
 
 

@@ -45,8 +45,8 @@ def test_every_controller_keeps_apart_in_grey():
         red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
         shades[name] = (json.dumps(dashes), width, 0.299 * red + 0.587 * green + 0.114 * blue)
     assert set(figures.STYLES) == {
-        "pd", "pid", "textbook", "observer", "learned", "learned+observer", "oracle",
-        "oracle+observer",
+        "pd", "pid", "textbook", "textbook-fitted", "observer", "indi", "l1", "learned",
+        "learned+observer", "learned-unbounded", "oracle", "oracle+observer",
     }  # fmt: skip
     for a, (dashes, width, grey) in shades.items():
         for b, (others, wide, shade) in shades.items():
@@ -58,3 +58,13 @@ def test_the_weight_is_read_from_hover():
     flown = landing("crazyflie")
     assert figures._weight(flown.log) == pytest.approx(load_vehicle("crazyflie").weight, rel=0.02)
     assert np.isfinite(figures._weight(flown.log.rows(slice(0, 2))))
+
+
+def test_a_picture_says_what_slid_and_how_far_and_what_tipped():
+    flown = landing("intel-aero")
+    figure = figures._figure([(flown.log, flown.summary | {"outcome": "slid", "slide_m": 0.316})])
+    assert "observer slid 0.32 m along the surface" in figure.get_suptitle()
+    tipped = {"outcome": "tipped over", "crashed": True, "crash_reason": "by an arm"}
+    title = figures._figure([(flown.log, flown.summary | tipped)]).get_suptitle()
+    assert "observer tipped over at" in title
+    assert "by an arm" in title

@@ -8,15 +8,18 @@ from numpy.testing import assert_allclose
 
 from neural_lander.controller import landing_controller as lc
 from neural_lander.controller.cancellation import NO_SOLUTION, STAGE
+from neural_lander.controller.errors import InputError
 from neural_lander.controller.ground_effect_formula import cheeseman_bennett
 from neural_lander.controller.network import network_record
+from neural_lander.controller.own_force import TEXTBOOK
 from neural_lander.controller.setpoint import plan_descent
 from neural_lander.controller.touchdown import FLYING, PUSHING
-from neural_lander.controller.vehicle import load_vehicle
+from neural_lander.controller.vehicle import GRAVITY, load_vehicle
 
 AERO = load_vehicle("intel-aero")
 HOVER = (AERO.weight / 4,) * 4
 LEVEL, STILL = (0.0, 0.0, 0.0, 1.0), (0.0, 0.0, 0.0)
+PLAN = plan_descent("s-curve", (0, 0, 1.0), 0.0, 1000.0)
 NO_NETWORK = network_record(None).view(np.recarray)[0]
 
 
@@ -26,7 +29,8 @@ def controller(name, vehicle=AERO, height=1.0):
 
 
 def measured(height=1.0, velocity=STILL, thrusts=HOVER, x=0.0):
-    return (x, 0.0, height + AERO.rest_height), LEVEL, velocity, STILL, thrusts, height
+    place = (x, 0.0, height + AERO.rest_height)
+    return place, LEVEL, velocity, STILL, thrusts, height, (0.0, 0.0, GRAVITY)
 
 
 def steps(c, m, n, explained=STILL):
@@ -73,9 +77,34 @@ def test_what_the_model_explains_is_no_disturbance_and_what_the_observer_found_i
     assert blind.ground_force == pytest.approx(0.1 * AERO.weight, rel=1e-2)
 
 
+@pytest.mark.parametrize("name", ["indi", "l1"])
+def test_indi_and_l1_find_the_missing_thrust_and_are_no_ground(name):
+    c = controller(name)
+    wanted = steps(c, measured(thrusts=tuple(0.9 * f for f in HOVER)), 2000)
+    assert c.observer_force[2] == pytest.approx(0.1 * AERO.weight, rel=2e-3)
+    assert wanted[2] == pytest.approx(0.9 * AERO.weight, rel=1e-3)
+    assert abs(c.ground_force) < 1e-3 * AERO.weight
+
+
+@pytest.mark.parametrize("name", ["indi", "l1"])
+def test_a_vehicle_without_their_gains_is_refused(name):
+    bare = replace(AERO, baselines=None)
+    with pytest.raises(InputError, match=rf"no table \[baselines\], so controller '{name}' has no"):
+        controller(name, bare)
+    assert controller("observer", bare).observer_rate == AERO.gains.observer
+
+
+def test_the_fitted_radius_is_flown_and_asked_for():
+    c = lc.controller_record(AERO, "textbook-fitted", PLAN, 0.0, fitted_radius=0.2)[0]
+    assert (c["textbook_radius"], c["residual"]) == (0.2, TEXTBOOK)
+    with pytest.raises(InputError, match="'textbook-fitted' needs a model"):
+        controller("textbook-fitted")
+
+
+@pytest.mark.parametrize("name", ["observer", "indi", "l1"])
 @pytest.mark.parametrize("why", ["contact", "pushing"])
-def test_the_observer_is_frozen_in_contact_and_while_pushing(why):
-    c = controller("observer")
+def test_the_observer_is_frozen_in_contact_and_while_pushing(why, name):
+    c = controller(name)
     steps(c, measured(thrusts=tuple(0.9 * f for f in HOVER)), 2000)
     found = c.observer_force[2]
     if why == "pushing":

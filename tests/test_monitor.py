@@ -8,6 +8,7 @@ import pytest
 
 from neural_lander.controller import landing_controller as lc
 from neural_lander.controller.inner_loop import InnerLoop
+from neural_lander.controller.measurement import NOT_FELT
 from neural_lander.controller.monitor import (
     CONTRACT,
     EVENTS,
@@ -67,7 +68,7 @@ class Bench:
         q = (0.0, math.sin(tilt / 2), 0.0, math.cos(tilt / 2))
         each = HOVER[0] if thrust is None else thrust / 4
         p = (dx, 0.0, 0.3 + AERO.rest_height)
-        measured = (p, q, (speed, 0.0, 0.0), (0.0, 0.0, 0.0), (each,) * 4, 0.3)
+        measured = (p, q, (speed, 0.0, 0.0), (0.0, 0.0, 0.0), (each,) * 4, 0.3, NOT_FELT)
         f = lc.control_step.py_func(self.c, self.net, self.t, measured)
         self.t += dt
         return sum(f)

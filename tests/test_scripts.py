@@ -57,6 +57,7 @@ def row(**figures: float | bool | None) -> dict[str, object]:
     """Return a soft landing without error."""
     return {
         "controller": "learned", "refused": None, "landed": True, "crashed": False,
+        "outcome": "landed",
         "touched": True, "cut_in_air": False, "z_rmse_m": 0.0, "terminal_z_error_m": 0.0,
         "touchdown_speed_m_s": 0.1, "contact_speed_max_m_s": 0.1, "rise_after_contact_m": 0.0,
         "z_max_error_m": 0.0, "force_rmse_low_n": 0.0, "landing_time_s": 4.0, "xy_end_m": 0.0,
@@ -102,8 +103,11 @@ def test_several_networks_show_their_range_and_lose_no_flight() -> None:
     assert [entry["z_rmse_m"]["median"]["value"] for entry in each] == [0.002, 0.005, 0.011]
 
 
-def test_a_flight_put_into_the_gust_or_made_heavy_is_that_of_the_bundled_scenario(intel_aero):
+def test_a_flight_put_into_a_gust_or_made_heavy_is_that_of_the_bundled_scenario(intel_aero):
     flat = Flight(intel_aero, "pd", load_scenario("flat"))
-    assert put_into(flat, WORLDS["gust of 4 m/s"]).scenario.wind == load_scenario("gust").wind
+    assert (
+        put_into(flat, WORLDS["gust of 4 m/s"]).scenario.wind.gust
+        == load_scenario("gust").wind.gust
+    )
     for world, name in (("mass + 10 %", "heavy"), ("one rotor - 10 %", "weak-rotor")):
         assert put_into(flat, WORLDS[world]).real == load_scenario(name).vehicle

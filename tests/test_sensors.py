@@ -188,8 +188,12 @@ def test_what_one_scenario_leaves_to_chance_does_not_move_the_dice_of_another():
     assert_array_equal(rows[0][:, :3], rows[1][:, :3])
     assert_array_equal(rows[0][:, 16], rows[2][:, 16])
     assert rows[0][:, 16].any()
-    plain = with_chances(noise, Flight(AERO, "pd", LOW), np.random.default_rng(1))
-    assert plain is noise
+    flat = Flight(AERO, "pd", replace(LOW, sensors=Sensors(accelerometer=False)))
+    assert with_chances(noise, flat, np.random.default_rng(1)) is noise
+    felt = with_chances(noise, Flight(AERO, "pd", LOW), np.random.default_rng(1))
+    assert_array_equal(felt[:, 23:], rows[0][:, 23:])
+    assert felt[:, 23:].any()
+    assert not felt[:, :23].any()
 
 
 @pytest.mark.parametrize(
@@ -200,6 +204,8 @@ def test_what_one_scenario_leaves_to_chance_does_not_move_the_dice_of_another():
         ({"position_bias_bound": 0.0}, "position_bias_bound is 0.0"),
         ({"drop_out_share": 0.95}, "drop_out_share is 0.95, expected a number from 0 to 0.9"),
         ({"drop_out_length": 0.001}, "drop_out_length is 0.001"),
+        ({"accelerometer_noise": -0.1}, "accelerometer_noise is -0.1, expected a number from 0"),
+        ({"accelerometer_bias": 6.0}, "accelerometer_bias is 6.0, expected a number from 0 to 5"),
         ({"rotor_speed": 1}, "rotor_speed is 1, expected true or false; change it"),
         ({"colour": "pink"}, "colour is 'pink', expected 'mixed' or 'white' or 'correlated'"),
     ],

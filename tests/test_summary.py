@@ -7,7 +7,8 @@ from neural_lander.controller.flight_log import QUANTITIES, FlightLog
 from neural_lander.controller.setpoint import plan_descent
 from neural_lander.controller.vehicle import load_vehicle
 from neural_lander.sim.step import LOGGED
-from neural_lander.sim.summary import Outcome, summarise
+from neural_lander.sim.summary import summarise
+from neural_lander.sim.verdict import Outcome
 
 AERO = load_vehicle("intel-aero")
 PLAN = plan_descent("s-curve", (0, 0, 1.0), 0.0, 1.0)
