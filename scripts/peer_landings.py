@@ -45,7 +45,8 @@ from neural_lander.scripts.exit_status import exits
 from neural_lander.scripts.peer_worlds import VEHICLES, WORLDS, PeerWorld
 from neural_lander.sim.rollout import CRASH_SPEED
 from neural_lander.sim.sensors import draw_noise
-from neural_lander.sim.summary import Outcome, summarise
+from neural_lander.sim.summary import summarise
+from neural_lander.sim.verdict import Outcome
 
 HEIGHTS = (0.3, 0.5)
 """Starts of landings, above standing [m]."""
