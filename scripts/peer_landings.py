@@ -53,12 +53,18 @@ HEIGHTS = (0.3, 0.5)
 TRAINING_HEIGHTS = (0.2, 0.8)
 """Starts of the landings that are learned from [m]."""
 TILT = math.radians(10)
-HOVER, LONGEST = 1.5, 8.0
-"""Before the descent, and until a flight is given up [s]."""
+HOVER, AFTER = 1.5, 1.0
+"""Before the descent, and after it until a flight is given up [s]."""
 BANDWIDTHS = (4.0, 8.0, 16.0, 24.0, 32.0, 48.0, 64.0, 96.0)
 """Of the observer, with --tune [1/s]."""
 TUNING_SEEDS = range(1000, 1004)
-CONTROLLERS = ("pd", "observer", "learned+observer")
+AIRS = {"with ground effect": True, "as it is": False}
+"""What is flown in each peer -> whether a ground effect is added."""
+CONTROLLERS = {
+    True: ("pd", "observer", "learned+observer"),
+    False: ("observer", "learned+observer"),
+}
+"""Flown with a ground effect, and without one, where `pd` is `observer` with nothing to observe."""
 FIGURES = Figures(
     {
         "landing_time_s": ("time\ns", 1.0, 2),
@@ -89,7 +95,8 @@ def land(
         vehicle, controller, start=(0, 0, height), model=model, uncertified=True,
         reference=reference, hover=HOVER, yaw=yaw,
     )  # fmt: skip
-    noise = draw_noise(vehicle, round(LONGEST / pilot.period), rng)
+    plan = plan_descent(reference, (0, 0, height), 0.0, HOVER)
+    noise = draw_noise(vehicle, round((plan.end + AFTER) / pilot.period), rng)
     flight, truth, touched = Recorder(pilot, "peer"), [], []
     for k, off in enumerate(noise):
         truth.append(world.state())
@@ -99,7 +106,6 @@ def land(
             break
     world.close()
     log = flight.log(scenario="peer", aero="peer", seed=seed)
-    plan = plan_descent(reference, (0, 0, height), 0.0, HOVER)
     summary = summarise(
         as_truth(log, truth, touched), _outcome(truth, touched, pilot.phase), plan, vehicle
     )
@@ -161,7 +167,7 @@ def in_peer(
     make = partial(world, ground_effect=ground_effect)
     model, written = learn(make, vehicle, flights, out)
     table = {}
-    for controller in CONTROLLERS:
+    for controller in CONTROLLERS[ground_effect]:
         rows = [land(make, vehicle, controller, s, HEIGHTS, model=model)[1] for s in seeds]
         table[controller] = FIGURES.of(rows)
     return {"train": written["ground_effect"], "controllers": table}
@@ -217,8 +223,8 @@ def main() -> None:
     if options.tune:
         result = {name: tune(name, console) for name in peers}
         peers = []
-    for name in peers:
-        for air, ground_effect in (("as it is", False), ("with ground effect", True)):
+    for air, ground_effect in AIRS.items():
+        for name in peers:
             out = options.out / f"{name}, {air}"
             found = in_peer(name, ground_effect, options.flights, seeds, out)
             result.setdefault(name, {})[air] = found

@@ -29,6 +29,11 @@ BAD = [
     ("leave_one_flight_out", ("--seeds", "0"), "--seeds is 0"),
     ("identification_coverage", ("--vehicles", "-1"), "--vehicles is -1"),
     ("identification_coverage", ("--aero", "storm"), "storm"),
+    (
+        "peer_landings",
+        ("--out", "x", "--peers", "Gazebo"),
+        "--peers has 'Gazebo', expected RotorPy",
+    ),
 ]
 
 
