@@ -65,7 +65,7 @@ class Recorder:
             row["rotor_speed"] = np.sqrt(state.rotor_thrust / vehicle.rotors.k_f)
         if state.specific_force is not None:
             turn = Rotation.from_quat(state.attitude)
-            row["specific_force"] = turn.apply(state.specific_force)
+            row["specific_force"] = turn.apply(np.array(state.specific_force))
         self._rows.append(row)
         return thrusts
 

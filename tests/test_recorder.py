@@ -10,7 +10,10 @@ from neural_lander.controller.onboard import LandingController, State
 from neural_lander.controller.recorder import Recorder
 from neural_lander.learning.labels import raw_labels
 
+from .pages import blocks_of
 from .test_onboard import Foreign
+
+STILL = State((0, 0, 1.6), (0, 0, 0), (0, 0, 0, 1), (0, 0, 0))
 
 
 def flown(vehicle, steps, speeds_known=True, begin=0.0):
@@ -52,6 +55,26 @@ def test_a_recorded_pilot_flies_the_same_bits_and_the_log_is_what_it_saw(tmp_pat
     lift = labels.rotor_thrust.sum(axis=1)
     expected = 0.13 * lift * np.exp(-labels.height / 0.1)
     assert_allclose(labels.force[:, 2], expected, atol=0.02 * intel_aero.weight)
+
+
+def test_the_page_records_and_writes(tmp_path, monkeypatch, intel_aero):
+    monkeypatch.chdir(tmp_path)
+    make, write = (b.text for b in blocks_of("other-simulators.md") if b.name == "recorder")
+    names = {"pilot": LandingController(intel_aero)}
+    exec(make, names)
+    for k in range(3):
+        names["flight"].step(STILL, k * intel_aero.timing.period)
+    exec(write, names)
+    assert len(read_flight_log(tmp_path / "flights" / "one.parquet")) == 3
+
+
+def test_a_specific_force_is_logged_in_the_world(intel_aero):
+    flight = Recorder(LandingController(intel_aero))
+    north = (0.0, 0.0, np.sqrt(0.5), np.sqrt(0.5))  # body x along world y
+    for k in range(2):
+        state = State((0, 0, 1.6), (0, 0, 0), north, (0, 0, 0), None, (1.0, 0.0, 9.81))
+        flight.step(state, k * intel_aero.timing.period)
+    assert_allclose(flight.log()["specific_force"], [[0, 1.0, 9.81]] * 2, atol=1e-12)
 
 
 def test_speeds_that_were_not_measured_are_not_in_the_log(intel_aero):
