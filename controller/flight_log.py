@@ -89,6 +89,21 @@ QUANTITIES: dict[str, Quantity] = {
     ),
     "truth_rate": Quantity("truth_omega_body_{}_rad_s", XYZ, False, "simulator: body rate"),
     "truth_height": Quantity("truth_height_m", (), False, "simulator: height above standing"),
+    "truth_surface_height": Quantity(
+        "truth_surface_height_m",
+        help="simulator: height of the tilted or moving surface landed on, at this place and time",
+    ),
+    "truth_surface_normal": Quantity(
+        "truth_surface_normal_world_{}",
+        XYZ,
+        help="simulator: upward normal of that surface, world frame",
+    ),
+    "truth_surface_speed": Quantity(
+        "truth_surface_speed_m_s", help="simulator: how fast that height changes for the vehicle"
+    ),
+    "truth_surface_rise": Quantity(
+        "truth_surface_rise_{}", ("x", "y"), help="simulator: slope of that surface along x and y"
+    ),
     "truth_force": Quantity(
         "truth_residual_force_world_{}_n", XYZ, False, "simulator: residual force"
     ),

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from neural_lander.controller import feed_forward, hover_mass, indi, l1, monitor, terrain
+from neural_lander.controller import deck, feed_forward, hover_mass, indi, l1, monitor, terrain
 from neural_lander.controller import setpoint as reference
 from neural_lander.controller.allocation import Thrusts, rotor_thrusts
 from neural_lander.controller.attitude_law import attitude_torque
@@ -40,6 +40,7 @@ from neural_lander.controller.cancellation import (
 )
 from neural_lander.controller.compiled import blank_record, compiled
 from neural_lander.controller.contact import lowest_foot_compiled
+from neural_lander.controller.deck import over_deck, store_deck
 from neural_lander.controller.errors import InputError
 from neural_lander.controller.feed_forward import as_old, look_ahead, shortly, store_feed_forward
 from neural_lander.controller.hover_mass import STEADY_RATE, weigh
@@ -129,6 +130,7 @@ RECORD = np.dtype(
         *hover_mass.RECORD_FIELDS,
         *indi.RECORD_FIELDS,
         *l1.RECORD_FIELDS,
+        *deck.RECORD_FIELDS,
         *reference.RECORD_FIELDS,
         *monitor.RECORD_FIELDS,
         # memory
@@ -170,6 +172,8 @@ def controller_record(
     age: float = 0.0,
     chart: Terrain = FLAT,
     fitted_radius: float | None = None,
+    moving: int = 0,
+    deck_way: int = deck.PREDICTED,
 ) -> npt.NDArray[Any]:
     """Return the record of a controller at rest.
 
@@ -181,6 +185,8 @@ def controller_record(
         surface: height of the surface under the landing [m].
         lands: whether the touchdown logic may cut the motors.
         chart: the map of what stands on the floor at z = 0.
+        moving: which box of it moves, from 1; 0: none.
+        deck_way: how that one is followed, ``PREDICTED`` or ``FOLLOWED`` of ``deck``.
         age: of the position and velocity estimates when they are read [s], as the vehicle knows it.
         fitted_radius: for ``textbook-fitted`` [m], see ``fitted_radius.py``.
 
@@ -234,6 +240,8 @@ def controller_record(
     c["thrusts"] = np.linalg.solve(vehicle.mixing, np.array([vehicle.weight, 0, 0, 0]))
     c["solver_ok"] = 1.0
     store_plan(c, plan, surface + vehicle.rest_height)
+    if moving > 0:
+        store_deck(c, vehicle, moving, chart.surfaces[moving - 1].height, deck_way)
     return record
 
 
@@ -261,6 +269,11 @@ def wanted_force(c: Any, t: float, measured: Measurement, explained: Vector) -> 
     ahead = (0.0, 0.0, 0.0)
     if c.compensated == 1:
         sp_a, ahead = look_ahead(c, t, sp_p, sp_v[2])
+    over, surface_speed = sp_p[2] - c.floor, 0.0
+    if c.deck > 0:
+        sp_p, sp_v, sp_a, ahead, surface_speed = over_deck(
+            c, t, p[2], height, sp_p, sp_v, sp_a, ahead
+        )
     axis = body_z(q)
     thrust = f[0] + f[1] + f[2] + f[3]
     known = (
@@ -319,7 +332,8 @@ def wanted_force(c: Any, t: float, measured: Measurement, explained: Vector) -> 
     )
     c.ground_force = ground[2]
     if c.lands == 1:
-        touchdown_phase(c, sp_p[2] - c.floor, height, norm(v), ground[2] / c.weight, t)
+        speed = norm((v[0], v[1], v[2] - surface_speed))
+        touchdown_phase(c, over, height, speed, ground[2] / c.weight, t)
     if c.phase != FLYING:
         sp_p = (sp_p[0], sp_p[1], sp_p[2] - PUSH_SPEED * (t - c.push_start))
     wanted = (

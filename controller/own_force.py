@@ -11,7 +11,7 @@ from neural_lander.controller.ground_effect_formula import cheeseman_bennett
 from neural_lander.controller.measurement import Measurement
 from neural_lander.controller.network import network_force
 from neural_lander.controller.rotation import Vector, rotate
-from neural_lander.controller.terrain import disc_shares, height_of, share_of_all
+from neural_lander.controller.terrain import disc_shares, distance_over, share_of_all
 
 NONE, TEXTBOOK, NETWORK, ORACLE = 0, 1, 2, 3
 """Where the residual force comes from; ORACLE is supplied by the simulator."""
@@ -35,7 +35,7 @@ def residual_force(c: Any, net: Any, measured: Measurement, thrusts: Thrusts) ->
     for s in range(c.surface_count + 1):
         share = share_of_all(c, s)
         if share > 0.0:
-            height = p[2] - height_of(c, s) - c.rest_height
+            height = distance_over(c, s, p) - c.rest_height
             f = force_at(c, net, measured, thrusts, height)
             x, y, z = x + share * f[0], y + share * f[1], z + share * f[2]
     return (x, y, z)

@@ -1,17 +1,14 @@
 """What ``land``, ``compare`` and ``demo`` share: the names they take, and their tables."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from neural_lander.controller.errors import InputError, Refused
+from neural_lander.controller.errors import InputError
 from neural_lander.scripts.cli_options import CONTROLLERS
-from neural_lander.scripts.cli_output import Progress, Report
+from neural_lander.scripts.cli_output import Report
 
 if TYPE_CHECKING:
     from neural_lander.controller.setpoint import Plan
-    from neural_lander.sim.gate import FlightOptions
-    from neural_lander.sim.rollout import Flight
 
 COMPARED: dict[str, tuple[str, float, int]] = {
     "landing_time_s": ("time\n[s]", 1.0, 2),
@@ -33,33 +30,6 @@ LEGEND = (
 )
 
 
-def compare_over_seeds(
-    options: "FlightOptions",
-    controllers: Sequence[str],
-    seeds: Sequence[int],
-    out: Path,
-    progress: Progress,
-) -> dict[str, Any]:
-    """Fly every controller with every seed and write the table as ``comparison.json``.
-
-    A refusal is an outcome in the table, not an end.
-    """
-    from neural_lander.controller.files import write_json
-    from neural_lander.sim.compare import fly_seeds, summarise_seeds
-    from neural_lander.sim.gate import flight_of
-
-    flights: list[Flight | str] = []
-    for controller in controllers:
-        try:
-            flights.append(flight_of(options, controller))
-        except Refused as refusal:
-            flights.append(str(refusal))
-    landings = fly_seeds(flights, controllers, seeds, progress)
-    result = {"controllers": summarise_seeds(landings), "landings": landings}
-    write_json(out / "comparison.json", result)
-    return result
-
-
 def controllers_of(text: str) -> list[str]:
     """Read ``C1,C2,...``; each must be known."""
     names = [name.strip() for name in text.split(",")]
@@ -74,6 +44,14 @@ def controllers_of(text: str) -> list[str]:
             raise InputError(
                 f"controller '{name}' is unknown; take one of {CONTROLLERS}, or module:Name"
             )
+    return names
+
+
+def scenarios_of(text: str) -> list[str]:
+    """Read ``S1,S2,...``, names or files."""
+    names = [name.strip() for name in text.split(",")]
+    if not all(names) or len(set(names)) < len(names):
+        raise InputError(f"--scenario is '{text}', expected different names like flat,cross-table")
     return names
 
 
@@ -122,28 +100,94 @@ def outcome_of(run: dict[str, Any]) -> str:
 
 
 def show_seeds(controllers: Sequence[dict[str, Any]], out: Report) -> None:
-    """Print counts of outcomes, and median and 95 % of the size of each figure."""
-    rows = []
-    for entry in controllers:
-        figures = [_spread(entry[key], key) for key in COMPARED]
-        rows.append((entry["controller"], *(entry.get(key) for key in COUNTS), *figures))
-    flown = " or ".join(dict.fromkeys(str(entry["landings"]) for entry in controllers))
-    out.table(
-        f"of n = {flown} seeds each: median and 95 % of the size of each figure,\n"
-        "below them the median's 95 % interval",
-        ("controller", *COUNTS.values(), *HEADS),
-        rows,
-    )
+    """Print counts of outcomes, and median and 95 % of the size of each figure, a table a scenario."""
+    for scenario in dict.fromkeys(entry.get("scenario") for entry in controllers):
+        entries = [entry for entry in controllers if entry.get("scenario") == scenario]
+        rows = []
+        for entry in entries:
+            figures = [_spread(entry, key) for key in COMPARED]
+            rows.append((entry["controller"], *(entry.get(key) for key in COUNTS), *figures))
+        flown = " or ".join(dict.fromkeys(str(entry["landings"]) for entry in entries))
+        where = f"{scenario}, " if scenario else ""
+        out.table(
+            f"{where}of n = {flown} seeds each: median and 95 % of the size of each figure,\n"
+            "below them the median's 95 % interval (exact; of n, where fewer had the figure)",
+            ("controller", *COUNTS.values(), *HEADS),
+            rows,
+        )
     out.line(LEGEND)
 
 
-def _spread(spread: dict[str, Any] | None, key: str) -> str | None:
-    """Return median and 95 % of a figure, and on the next line the median's interval."""
+def show_pairs(pairs: Sequence[dict[str, Any]], how: str | None, out: Report) -> None:
+    """Print paired differences from the baseline, a table a scenario; ``how`` it was chosen."""
+    for scenario in dict.fromkeys(entry.get("scenario") for entry in pairs):
+        entries = [entry for entry in pairs if entry.get("scenario") == scenario]
+        rows = []
+        for entry in entries:
+            failures = [
+                entry[f"failed_{who}"] for who in ("only_controller", "only_baseline", "both")
+            ]
+            cells = [_difference(entry[key], key) for key in DIFFERENCES]
+            rows.append((entry["controller"], "/".join(map(str, failures)), *cells))
+        first = entries[0]
+        out.table(
+            f"{scenario}: {first['pairs']} pairs with {first['baseline']} ({how}), seed by seed",
+            ("controller", "failed", *(COMPARED[key][0] for key in DIFFERENCES)),
+            rows,
+        )
+    if pairs:
+        out.line(PAIRS_LEGEND)
+
+
+DIFFERENCES = (
+    "landing_time_s",
+    "touchdown_speed_m_s",
+    "terminal_z_error_m",
+    "z_rmse_m",
+    "z_max_error_m",
+    "xy_end_m",
+)
+"""Figures whose paired differences are shown."""
+
+PAIRS_LEGEND = (
+    "first line: median difference of sizes, negative is better than the baseline; second: its 95 % "
+    "interval (exact);\nthird: wins–losses and the win rate's 95 % interval (exact). "
+    "failed: this one alone / the baseline alone / both.\nNo failure is dropped: it loses its pair, a "
+    "difference of ∞; two are a tie, 0. Means, with bootstrap intervals, are in the JSON"
+)
+
+
+def _difference(figure: dict[str, Any] | None, key: str) -> str | None:
+    """Return median difference, its interval, wins and losses with the win rate's interval."""
+    if figure is None:
+        return None
+    middle, low, high = (_signed(figure["median"][end], key) for end in ("value", "low", "high"))
+    text = f"{middle}\n{low} to {high}\n{figure['wins']}–{figure['losses']}"
+    if figure["win_rate"] is None:
+        return text
+    ends = [f"{100 * figure['win_rate'][end]:.0f}" for end in ("low", "high")]
+    return f"{text}, {'–'.join(ends)} %"
+
+
+def _signed(value: float | str | None, key: str) -> str:
+    """Return a difference with its sign; the end of an interval that cannot be given is "?"."""
+    if value is None:
+        return "?"
+    if isinstance(value, str):
+        return "-∞" if float(value) < 0 else "+∞"
+    text = _read(value, key) or ""
+    return text if value < 0 or not float(text) else f"+{text}"
+
+
+def _spread(entry: dict[str, Any], key: str) -> str | None:
+    """Return median and 95 % of a figure, on the next line the median's interval, and of how many."""
+    spread = entry[key]
     if spread is None:
         return None
     median, p95 = spread["median"], spread["p95"]
     low, high = (_read(median[end], key) or "?" for end in ("low", "high"))
-    return f"{_read(median['value'], key)} {_read(p95['value'], key)}\n{low}–{high}"
+    of = "" if spread["n"] == entry["landings"] else f" of {spread['n']}"
+    return f"{_read(median['value'], key)} {_read(p95['value'], key)}\n{low}–{high}{of}"
 
 
 COUNTS = {

@@ -8,7 +8,7 @@ from neural_lander.controller.errors import InputError
 from neural_lander.controller.files import read_json
 from neural_lander.controller.flight_log import FlightLog, flight_paths, read_flight_log
 from neural_lander.controller.vehicle import Vehicle, load_vehicle
-from neural_lander.scripts.cli_flight import show_landing, show_runs, show_seeds
+from neural_lander.scripts.cli_flight import show_landing, show_pairs, show_runs, show_seeds
 from neural_lander.scripts.cli_output import Report
 
 EXPECTED = (
@@ -179,8 +179,9 @@ def _summary(summary: dict[str, Any], folder: Path, out: Report) -> None:
 def _comparison(comparison: dict[str, Any], folder: Path, out: Report) -> None:
     if "runs" in comparison:
         show_runs(comparison["runs"], out)
-    else:
+    if "runs" not in comparison or "controllers" in comparison:
         show_seeds(comparison["controllers"], out)
+        show_pairs(comparison.get("pairs", []), comparison.get("baseline_is"), out)
 
 
 def _model(model: dict[str, Any], folder: Path, out: Report) -> None:

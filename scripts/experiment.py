@@ -37,11 +37,12 @@ from neural_lander.scripts.cli_flight import controllers_of, seeds_of
 from neural_lander.scripts.cli_options import CONTROLLERS
 from neural_lander.scripts.exit_status import exits
 from neural_lander.sim.collect import collect
-from neural_lander.sim.compare import fly_seeds, summarise_seeds
+from neural_lander.sim.compare import summarise_seeds
 from neural_lander.sim.gate import with_model
 from neural_lander.sim.physics import load_aerodynamics
 from neural_lander.sim.rollout import Flight
 from neural_lander.sim.scenario import load_scenario
+from neural_lander.sim.seeds import Case, fly_seeds
 from neural_lander.sim.statistics import share
 
 CASES = (("flat", "exponential"), ("flat", "s-curve"), ("hover-low", "s-curve"))
@@ -145,7 +146,9 @@ def fly_all(settings: Settings, models: Sequence[Path], console: Console) -> lis
                 own = []
                 for model in models if needs_model(controller) else [None]:
                     flight = flight_of(settings, scenario, reference, controller, model)
-                    rows = fly_seeds([flight], [controller], settings.seeds, told)
+                    rows = fly_seeds(
+                        [Case(controller, scenario, flight)], settings.seeds, told
+                    ).rows
                     own += summarise_seeds(rows)
                 table += own if len(own) == 1 else over_networks(own, settings.train_seeds)
         results.append(

@@ -24,12 +24,13 @@ from neural_lander.controller.network import load_network
 from neural_lander.controller.vehicle import Vehicle, load_vehicle
 from neural_lander.scripts.cli_flight import controllers_of, seeds_of
 from neural_lander.scripts.exit_status import exits
-from neural_lander.sim.compare import fly_seeds, summarise_seeds
+from neural_lander.sim.compare import summarise_seeds
 from neural_lander.sim.deviation import Deviation
 from neural_lander.sim.gate import with_model
 from neural_lander.sim.physics import load_aerodynamics
 from neural_lander.sim.rollout import Flight
 from neural_lander.sim.scenario import load_scenario
+from neural_lander.sim.seeds import Case, fly_seeds
 from neural_lander.sim.wind import Wind
 
 WORLDS: dict[str, Deviation | Wind] = {
@@ -114,7 +115,7 @@ def main() -> None:
                 )  # fmt: skip
                 flight = with_model(flight, args.model)
                 flight = put_into(flight, different)
-                rows = fly_seeds([flight], [controller], seeds, lambda share, text: None)
+                rows = fly_seeds([Case(controller, scenario.name, flight)], seeds).rows
                 entry = summarise_seeds(rows)[0]
                 result.setdefault(world, {})[controller] = entry
                 counts = [f"{entry[key]}/{entry['landings']}" for key in ("landed", "crashed")]

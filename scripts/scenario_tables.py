@@ -1,6 +1,7 @@
 """Every controller in the scenarios where the ground effect matters, the same seeds, in tables.
 
-    python scripts/scenario_tables.py --out DIR [--aero rotor PATH ...] [--seeds 0:200] [--json]
+    python scripts/scenario_tables.py --out DIR [--aero rotor PATH ...] [--seeds 0:200]
+        [--cases slope deck ...] [--json]
 
 For each aerodynamics: collects eight flights of 60 s over a flat floor, trains, and flies
 
@@ -10,6 +11,11 @@ For each aerodynamics: collects eight flights of 60 s over a flat floor, trains,
     mass + 10 %, mass - 10 %     which only the world knows
     lag 80 ms                    of the motors; the vehicle file says 40
     position 50 ms late          which the controller knows; along fastest
+    gap                          a low pass over a gap between tables, landing beside it
+    slope                        landing on a ramp of 8 degrees, along s-curve and fastest
+    deck                         landing on a deck that heaves by 10 cm and pitches by 2 degrees, 0.3 Hz,
+                                 along s-curve and fastest, and with a set-point that only follows the
+                                 measured deck instead of the estimated swing
 
 Flights are uncertified where the scenario has edges (a certificate is about one level surface), and
 all of them here, so that every controller flies to the end. Prints counts, and median / 95 % of the
@@ -24,6 +30,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+from neural_lander.controller.deck import FOLLOWED, PREDICTED
 from neural_lander.controller.fastest import speed_seen
 from neural_lander.controller.files import require_folder
 from neural_lander.controller.network import load_network
@@ -52,6 +59,7 @@ class Case:
     reference: str = "s-curve"
     vehicle: Deviation | None = None
     sensors: Sensors | None = None
+    deck_way: int = PREDICTED
 
 
 CASES = {
@@ -64,6 +72,12 @@ CASES = {
     "mass - 10 %": Case("flat", vehicle=Deviation(mass_share=-0.1)),
     "lag 80 ms, unknown": Case("flat", vehicle=Deviation(lag_s=0.08)),
     "position 50 ms late": Case("flat", "fastest", sensors=Sensors(position_latency=0.05)),
+    "gap": Case("gap"),
+    "slope": Case("slope"),
+    "slope, fastest": Case("slope", "fastest"),
+    "deck": Case("deck"),
+    "deck, fastest": Case("deck", "fastest"),
+    "deck, only followed": Case("deck", deck_way=FOLLOWED),
 }
 FIGURES = Figures(
     {
@@ -87,6 +101,7 @@ def flight_of(case: Case, controller: str, vehicle: Vehicle, aero: str, model: P
         vehicle, controller, scenario, case.reference, aero, engine="hybrid", certified=False,
         descent_speed=speed_seen(load_network(model, vehicle))[0],
         deviation=case.vehicle or Deviation(),
+        deck_way=case.deck_way,
     )  # fmt: skip
     return with_model(flight, model)
 
@@ -107,6 +122,7 @@ def landing(flight: Flight, seed: int) -> dict[str, Any]:
 def main() -> None:
     """Learn, fly and print."""
     parser = parser_of(__doc__)
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES), metavar="CASE")
     args = parser.parse_args()
     seeds, controllers = seeds_of(args.seeds), controllers_of(args.controllers)
     vehicle = load_vehicle(args.vehicle)
@@ -127,7 +143,7 @@ def main() -> None:
 
         title = f"{name}; n = {len(seeds)} seeds; median / 95 %"
         result[name] = fly_cases(
-            title, list(CASES), controllers, seeds, flight, landing, FIGURES, console
+            title, args.cases, controllers, seeds, flight, landing, FIGURES, console
         )
     if args.json:
         print(json.dumps(result, indent=1))

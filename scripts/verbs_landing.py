@@ -9,11 +9,12 @@ from neural_lander.controller.errors import InputError
 from neural_lander.controller.files import require_folder
 from neural_lander.scripts import exit_status
 from neural_lander.scripts.cli_flight import (
-    compare_over_seeds,
     controllers_of,
     describe,
+    scenarios_of,
     seeds_of,
     show_landing,
+    show_pairs,
     show_runs,
     show_seeds,
 )
@@ -113,9 +114,24 @@ def compare(
         typer.Option(help=f"Fly these instead, of {CONTROLLERS}; or module:Name.", metavar="C1,C2"),
     ] = None,
     seeds: Annotated[str, typer.Option(help="B excluded.", metavar="A:B")] = "0:32",
+    baseline: Annotated[
+        str | None,
+        typer.Option(
+            help="Pair the others with this one; else the strongest simple controller.", metavar="C"
+        ),
+    ] = None,
+    workers: Annotated[
+        int, typer.Option(help="Processes; the result is the same.", metavar="N", min=1)
+    ] = 1,
+    video: Annotated[
+        bool, typer.Option("--video", help="Animate the runs side by side: landing.gif.")
+    ] = False,
     vehicle: VehicleName = "intel-aero",
     model: Model = None,
-    scenario: ScenarioName = "flat",
+    scenario: Annotated[
+        str | None,
+        typer.Option(help="Bundled scenarios, or TOML files; default flat.", metavar="S1,S2"),
+    ] = None,
     reference: Reference = "s-curve",
     touchdown_speed: TouchdownSpeed = 0.15,
     aero: Aero = "rotor",
@@ -124,18 +140,30 @@ def compare(
     engine: Engine = "hybrid",
     as_json: Json = False,
 ) -> None:
-    """Draw runs together, or tabulate seeds."""
+    """Draw runs together, or tabulate seeds.
+
+    Of every scenario: a table of medians with intervals, paired differences from a baseline, and
+    figures as PDF and PNG. What failed loses its pair and is never dropped.
+    """
     if bool(runs) == bool(controllers):
         raise InputError("give either folders of runs, or --controllers C1,C2")
+    if controllers and video:
+        raise InputError(
+            "--video animates runs: fly each with `neural-lander land`, then `compare RUN... --video`"
+        )
     with report(as_json) as tell:
         require_folder(out)
+        from neural_lander.sim.compare import compare_runs, compare_seeds
+
         if controllers:
             from neural_lander.sim.gate import FlightOptions
 
-            names, numbers = controllers_of(controllers), seeds_of(seeds)
+            names, numbers, files = (
+                controllers_of(controllers), seeds_of(seeds), scenarios_of(scenario or "flat")
+            )  # fmt: skip
             options = FlightOptions(
                 vehicle,
-                scenario,
+                files[0],
                 reference,
                 aero,
                 model,
@@ -145,12 +173,25 @@ def compare(
                 touchdown_speed,
             )
             with progress_bar("compare") as progress:
-                tell.result = compare_over_seeds(options, names, numbers, out, progress)
-            show_seeds(tell.result["controllers"], tell)
-            tell.wrote(out / "comparison.json")
+                tell.result = compare_seeds(
+                    options, names, files, numbers, out, progress, baseline, workers
+                )
+            tell.wrote(*(out / name for name in tell.result["pictures"]))
         else:
-            from neural_lander.sim.compare import compare_runs
-
-            tell.result = compare_runs(runs or [], out)
+            certificates = [certificate] if certificate else []
+            if model is not None and not certificates:
+                certificates = sorted((model / "certificates").glob("*.json"))
+            tell.result = compare_runs(
+                runs or [], out, baseline, certificates, scenario, paper=True
+            )
             show_runs(tell.result["runs"], tell)
-            tell.wrote(*tell.result["pictures"], out / "comparison.json")
+            tell.wrote(*tell.result["pictures"])
+            if video:
+                from neural_lander.sim.video import animate_runs
+
+                with progress_bar("video") as progress:
+                    tell.wrote(animate_runs(runs or [], out, vehicle, scenario, progress))
+        if "pairs" in tell.result:
+            show_seeds(tell.result["controllers"], tell)
+            show_pairs(tell.result["pairs"], tell.result["baseline_is"], tell)
+        tell.wrote(out / "comparison.json")

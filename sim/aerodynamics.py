@@ -106,7 +106,12 @@ def crossflow_force(
         for s in range(w.surface_count + 1):
             share = w.shares[j, s]
             if share > 0.0:
-                z = max(p[2] + 0.5 * (r[2] + other[2]) - height_of(w, s), 0.0)
+                z = max(
+                    p[2]
+                    + 0.5 * (r[2] + other[2])
+                    - height_of(w, s, p[0] + other[0], p[1] + other[1]),
+                    0.0,
+                )
                 away = dx * dx + dy * dy + 4.0 * z * z
                 k = strength * share / (away * math.sqrt(away))
                 ux, uy = ux + k * dx, uy + k * dy

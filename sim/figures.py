@@ -1,11 +1,9 @@
 """Pictures of landings: height, its last 15 cm, height error, and force, over time.
 
-Colours are Okabe and Ito's, told apart by the colour-blind; every curve has dashes or a width of its
-own too, so that a grey print reads. A flight that crashed ends in a cross, and the title says where.
+Lines look as ``plots/style.py`` says. A flight that crashed ends in a cross, and the title says where.
 """
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from textwrap import fill
 from typing import Any
@@ -15,28 +13,12 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from neural_lander.controller.files import write_whole
 from neural_lander.controller.flight_log import FlightLog
+from neural_lander.sim.plots.style import save, style_of, tidy
 from neural_lander.sim.summary import height_over_end
 from neural_lander.sim.verdict import REFUSED, SLIPPED
 
 Array = npt.NDArray[np.float64]
-
-STYLES: dict[str, tuple[str, Any, float]] = {
-    "pd": ("#E69F00", (0, (1, 1)), 1.4),
-    "pid": ("#CC79A7", (0, (4, 1.5)), 1.4),
-    "textbook": ("#999999", (0, (3, 1, 1, 1)), 1.4),
-    "textbook-fitted": ("#999999", (0, (8, 1.5, 1, 1.5)), 1.4),
-    "observer": ("#009E73", (0, (5, 1, 1, 1, 1, 1)), 1.4),
-    "indi": ("#F0E442", (0, (2, 1, 2, 1, 8, 1)), 1.8),
-    "l1": ("#117733", (0, (1, 2.5)), 2.0),
-    "learned": ("#56B4E9", "-", 2.4),
-    "learned+observer": ("#0072B2", "-", 1.1),
-    "learned-unbounded": ("#882255", (0, (10, 1)), 1.1),
-    "oracle": ("#D55E00", (0, (2, 2)), 1.4),
-    "oracle+observer": ("#000000", (0, (6, 2)), 1.4),
-}
-"""Colour, dashes and width of each controller, the same in every picture."""
 
 DRAWN = (
     "rotor_thrust_command",
@@ -57,13 +39,6 @@ LEAST = 0.02
 """The force axis shows at least this share of the weight, and no less however weak the force is."""
 
 Run = tuple[FlightLog, dict[str, Any]]
-
-
-def style_of(controller: str, index: int = 0) -> dict[str, Any]:
-    """Return how a controller's line looks; one from outside gets a free colour by index."""
-    spare = ("#7F3C8D", "#11A579", "#3969AC", "#F2B701")
-    colour, dashes, width = STYLES.get(controller, (spare[index % len(spare)], "-", 1.4))
-    return {"color": colour, "linestyle": dashes, "linewidth": width}
 
 
 def draw_comparison(runs: Sequence[Run], out: Path) -> list[Path]:
@@ -109,7 +84,7 @@ def _figure(runs: Sequence[Run]) -> Figure:
     ):
         axes.set_title(f"({letter})  {label}", fontsize=9, loc="left")
         axes.tick_params(labelsize=8)
-        _tidy(axes)
+        tidy(axes)
     for axes in (error, force):
         axes.set_xlabel("time [s]", fontsize=9)
     title = _title(runs)
@@ -306,20 +281,3 @@ def _descent_start(log: FlightLog) -> float:
     place = log["setpoint_position"]
     moving = np.flatnonzero((np.abs(place - place[0]) > 1e-6).any(axis=1))
     return float(log["time"][moving[0]]) if len(moving) else 0.0
-
-
-def _tidy(axes: Axes) -> None:
-    axes.grid(True, color="0.92", linewidth=0.6)
-    axes.spines[["top", "right"]].set_visible(False)
-
-
-def save(figure: Figure, out: Path, kinds: Sequence[str]) -> list[Path]:
-    """Write a figure whole, once for each kind (png, pdf), and return the paths."""
-    paths = []
-    for kind in kinds:
-        path = out.with_suffix(f".{kind}")
-        metadata = {"CreationDate": None} if kind == "pdf" else {"Software": None}
-        options: dict[str, Any] = {"format": kind, "dpi": 140, "metadata": metadata}
-        write_whole(path, partial(figure.savefig, **options))
-        paths.append(path)
-    return paths

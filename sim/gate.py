@@ -14,6 +14,7 @@ from neural_lander.controller.model_parts import bundle_of, fitted_radius, needs
 from neural_lander.controller.monitor import Limits
 from neural_lander.controller.network import load_network
 from neural_lander.controller.vehicle import load_vehicle
+from neural_lander.sim.landing_site import check_site
 from neural_lander.sim.rollout import Flight
 from neural_lander.sim.scenario import load_scenario
 
@@ -76,6 +77,11 @@ def flight_of(options: FlightOptions, controller: str) -> Flight:
         return flight
     if options.uncertified:
         return replace(flight, certified=False)
+    if flight.scenario.deck is not None:
+        raise Refused(
+            f"scenario '{flight.scenario.name}' has a deck that moves, and a certificate is about one "
+            "level surface at rest; fly with --uncertified"
+        )
     if flight.scenario.has_edges:
         raise Refused(
             f"scenario '{flight.scenario.name}' has surfaces with edges, and a certificate is about one "
@@ -110,5 +116,6 @@ def _require_possible(flight: Flight, where: str) -> None:
         flight.scenario.sensors.late_steps(flight.vehicle)
         if flight.aero != "rotor":
             flight.scenario.aerodynamics.require_none()
+        check_site(flight.scenario, flight.vehicle)
     except InputError as error:
         raise InputError(f"scenario {where}: {error}") from error

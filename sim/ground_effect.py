@@ -17,7 +17,8 @@ import math
 from typing import Any
 
 from neural_lander.controller.compiled import compiled
-from neural_lander.controller.terrain import height_of, share_of_all
+from neural_lander.controller.rotation import Vector
+from neural_lander.controller.terrain import distance_over, share_of_all
 
 CUSHION = 0.1134
 """A, share of thrust."""
@@ -50,12 +51,12 @@ def image_term(z: float, distance: float) -> float:
 
 
 @compiled
-def mixed_gain(w: Any, i: int, height: float) -> float:
+def mixed_gain(w: Any, i: int, at: Vector) -> float:
     """Return rotor i's thrust over that in free air where surfaces of several heights lie below.
 
-    ``height`` of its disc in the world [m]; ``w.shares`` say how much of each disc lies over which
-    surface. Over each surface the law at the height above it is split into what the rotor's own image
-    gives, what the images of the others give, and the fountain between them:
+    ``at`` is the middle of its disc in the world [m]; ``w.shares`` say how much of each disc lies over
+    which surface. Over each surface the law at the distance from it is split into what the rotor's own
+    image gives, what the images of the others give, and the fountain between them:
 
         (R / 4 z)^2 : R^2 z / (2 (d_j^2 + 4 z^2)^1.5) : 2 R^2 z K_b / (b^2 + 4 z^2)^1.5
 
@@ -67,7 +68,7 @@ def mixed_gain(w: Any, i: int, height: float) -> float:
         all_over = share_of_all(w, s)
         if all_over == 0.0:
             continue
-        z = max(height - height_of(w, s), 0.0)
+        z = max(distance_over(w, s, at), 0.0)
         whole = 1.0 / 16.0
         felt = w.parts[0] * whole * w.shares[i, s]
         for j in range(4):

@@ -28,12 +28,14 @@ from neural_lander.controller.terrain import (
     FLAT,
     Terrain,
     disc_shares,
+    distance_over,
     height_of,
     highest_within,
+    is_tilted,
     share_of_all,
 )
 from neural_lander.controller.vehicle import GRAVITY, MAX_LATENCY_STEPS, Vehicle
-from neural_lander.sim import accelerometer, range_finder
+from neural_lander.sim import accelerometer, deck, range_finder
 from neural_lander.sim import aerodynamics as air_terms
 from neural_lander.sim.aerodynamics import Aerodynamics, crossflow_force, store_aerodynamics
 from neural_lander.sim.deviation import Deviation
@@ -74,6 +76,7 @@ RECORD = np.dtype(
         ("rest_height", np.float64),
         *terrain.RECORD_FIELDS,
         *air_terms.RECORD_FIELDS,
+        *deck.RECORD_FIELDS,
         ("apart", np.float64, (4, 4)),
         ("span", np.float64),
         ("reach", np.float64),
@@ -312,8 +315,9 @@ def mixed_network_force(
     """Return the network's force [N] where surfaces of several heights lie below, and its torque [N m].
 
     Each rotor carries a quarter of the force over each surface, as far as its disc is over it. The
-    arms are those from the middle of the rotors: over one surface the force acts at the body's
-    origin, as it does without any table.
+    arms are those from the middle of the rotors: over one level surface the force acts at the body's
+    origin, as it does without any table. Over a tilted one each rotor has the force at the height
+    that its own disc is over it.
     """
     fx, fy, fz = 0.0, 0.0, 0.0
     tx, ty, tz = 0.0, 0.0, 0.0
@@ -324,11 +328,19 @@ def mixed_network_force(
     for s in range(w.surface_count + 1):
         if share_of_all(w, s) == 0.0:
             continue
-        force = network_force(net, p[2] - w.centre[2] - height_of(w, s) - w.rest_height, v, q, f)
+        tilted = is_tilted(w, s)
+        force = (0.0, 0.0, 0.0)
+        if not tilted:
+            above = p[2] - w.centre[2] - height_of(w, s, p[0], p[1])
+            force = network_force(net, above - w.rest_height, v, q, f)
         for i in range(4):
             k = 0.25 * w.shares[i, s]
-            part = (k * force[0], k * force[1], k * force[2])
             arm = rotate(q, (a[i, 0] - mx, a[i, 1] - my, a[i, 2] - mz))
+            if tilted:
+                r = rotate(q, (a[i, 0], a[i, 1], a[i, 2]))
+                at = (p[0] + r[0], p[1] + r[1], p[2] - w.centre[2] + arm[2])
+                force = network_force(net, distance_over(w, s, at) - w.rest_height, v, q, f)
+            part = (k * force[0], k * force[1], k * force[2])
             turn = cross(arm, part)
             fx, fy, fz = fx + part[0], fy + part[1], fz + part[2]
             tx, ty, tz = tx + turn[0], ty + turn[1], tz + turn[2]
@@ -352,6 +364,8 @@ def aerodynamic_wrench(
     apart = w.surface_count > 0 or w.split == 1 or w.crossflow > 0.0
     if apart and w.aerodynamics != NO_AERODYNAMICS:
         whole = look_below(w, p, q)
+        if w.aerodynamics == NETWORK and is_tilted(w, whole):
+            whole = MIXED
     if w.split == 1:
         whole = MIXED
     for i in range(4):
@@ -366,9 +380,10 @@ def aerodynamic_wrench(
             sz = k * (w.wind[2] - along * axis[2])
         if w.aerodynamics == ROTOR:
             if whole == MIXED:
-                push *= mixed_gain(w, i, p[2] + r[2])
+                push *= mixed_gain(w, i, (p[0] + r[0], p[1] + r[1], p[2] + r[2]))
             else:
-                push *= ground_effect_gain(p[2] + r[2] - height_of(w, whole), w.radius)
+                at = (p[0] + r[0], p[1] + r[1], p[2] + r[2])
+                push *= ground_effect_gain(distance_over(w, whole, at), w.radius)
             turn = cross(omega, r)
             u = (v[0] + turn[0] - w.wind[0], v[1] + turn[1] - w.wind[1], v[2] + turn[2] - w.wind[2])
             along = dot(u, axis)
@@ -391,7 +406,7 @@ def aerodynamic_wrench(
             extra, turning = mixed_network_force(w, net, p, q, v, f)
             tx, ty, tz = tx + turning[0], ty + turning[1], tz + turning[2]
         else:
-            height = p[2] - w.centre[2] - height_of(w, whole) - w.rest_height
+            height = p[2] - w.centre[2] - height_of(w, whole, p[0], p[1]) - w.rest_height
             extra = network_force(net, height, v, q, f)
         fx, fy, fz = fx + extra[0], fy + extra[1], fz + extra[2]
     residual = (fx - total * axis[0], fy - total * axis[1], fz - total * axis[2])

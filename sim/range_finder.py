@@ -16,6 +16,7 @@ import numpy as np
 
 from neural_lander.controller.compiled import compiled
 from neural_lander.controller.rotation import Quaternion, Vector, rotate
+from neural_lander.controller.terrain import height_of
 
 RIM = 8
 """Rays on the rim of a cone."""
@@ -53,7 +54,8 @@ def ray_length(w: Any, o: Vector, d: Vector) -> float:
         for axis in range(2):
             part = clipped(part, o[axis] - b[axis] - b[2 + axis], d[axis])
             part = clipped(part, b[axis] - b[2 + axis] - o[axis], -d[axis])
-        part = clipped(part, o[2] - b[4], d[2])
+        over = o[2] - height_of(w, s + 1, o[0], o[1])
+        part = clipped(part, over, d[2] - b[5] * d[0] - b[6] * d[1])
         if part[0] <= part[1]:
             nearest = part[0]
     return nearest

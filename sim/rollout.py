@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neural_lander.controller.compiled import is_cold
+from neural_lander.controller.deck import PREDICTED
 from neural_lander.controller.errors import InputError
 from neural_lander.controller.fastest import (
     FASTEST,
@@ -37,17 +38,26 @@ from neural_lander.controller.touchdown import CUT
 from neural_lander.controller.transfer import TransferLimits, joined, plan_transfer
 from neural_lander.controller.vehicle import Vehicle
 from neural_lander.sim.accelerometer import draw_feeling
+from neural_lander.sim.deck import Swing, draw_swing, store_swing
 from neural_lander.sim.deviation import Deviation
+from neural_lander.sim.landing_site import check_site
 from neural_lander.sim.physics import NEAR, load_aerodynamics, reach, world_record
 from neural_lander.sim.piloted import Step, fly_freely_with, piloted_step
 from neural_lander.sim.scenario import Scenario
-from neural_lander.sim.sensors import draw_bias, draw_drop_outs, draw_noise, draw_range_noise
+from neural_lander.sim.sensors import (
+    draw_bias,
+    draw_drop_outs,
+    draw_marker_noise,
+    draw_noise,
+    draw_range_noise,
+)
 from neural_lander.sim.step import (
     AIR,
     CHANCES,
     DROP_OUT,
     FELT,
     LOGGED,
+    MARKER,
     RANGE,
     ROW,
     fly_freely,
@@ -101,6 +111,8 @@ class Flight:
     """The learned residual model, for ``learned`` controllers."""
     engine: str = "pybullet"
     """``pybullet`` for everything, or ``hybrid``: compiled free flight, PyBullet near the ground."""
+    deck_way: int = PREDICTED
+    """How a deck that moves is followed: estimated and fed forward, or its measured height alone."""
     certified: bool | None = None
     """Whether a certificate fits; None where the controller learned nothing."""
     fitted_radius: float | None = None
@@ -176,25 +188,29 @@ def fly(flight: Flight, seed: int) -> Landing:
 
     Raises:
         InputError: a learned controller without a network, unknown names, an unreadable network, a
-            start that may be inside a table.
+            start that may be inside a table, a surface that the vehicle would slide down, a deck
+            that it cannot follow.
     """
     rng = np.random.default_rng(seed)
     scenario, vehicle = flight.scenario, flight.vehicle
     plan = flight.plan
-    x, y, terrain = scenario.start_x, scenario.start_y, scenario.terrain
+    x, y, terrain = scenario.start_x, scenario.start_y, scenario.ground
     lowest = terrain.height(x, y) + scenario.start_height - scenario.start_spread
+    check_site(scenario, vehicle)
     terrain.check_start(x, y, lowest, reach(vehicle) + math.sqrt(2) * scenario.start_spread)
     off = rng.uniform(-1, 1, 3) * scenario.start_spread
     speed = rng.uniform(-1, 1, 3) * scenario.start_speed_spread
     yaw = float(rng.uniform(-math.pi, math.pi))
     start = (float(off[0]) + x, float(off[1]) + y, float(off[2]) + scenario.start[2])
+    swing = None if scenario.deck is None else draw_swing(scenario.deck, rng.spawn(1)[0])
     begun = time.perf_counter()
     rows, outcome = run(
         flight, plan, rng, start, (float(speed[0]), float(speed[1]), float(speed[2])), yaw,
-        plan.end + scenario.after, scenario.lands,
+        plan.end + scenario.after, scenario.lands, swing=swing,
     )  # fmt: skip
     wall = time.perf_counter() - begun
     log = flight_log(rows, flight, seed, scenario=scenario.name, reference=flight.reference)
+    log = with_surface(log, scenario, swing)
     summary = summarise(log, outcome, plan, flight.vehicle, flight.limits, scenario.lands)
     summary |= {"real_time_factor": round(len(rows) * vehicle.timing.period / wall, 1)}
     return Landing(log, summary)
@@ -210,20 +226,23 @@ def run(
     duration: float,
     lands: bool,
     noise: Array | None = None,
+    swing: Swing | None = None,
 ) -> tuple[Array, Outcome]:
     """Fly a plan from a start (x, y, height above standing) and return the log's rows.
 
     The start's height, like the plan's, is above standing on the surface where the plan ends.
-    ``noise`` (steps, 16) is that of the sensors, drawn if not given. Ends after ``duration`` [s],
-    ``AFTER_CUT`` after the motors were cut (``WATCHED`` later at most, if it moves on), or at a crash.
+    ``noise`` (steps, 16) is that of the sensors, drawn if not given, as ``swing`` is, the motion of the
+    scenario's deck. Ends after ``duration`` [s], ``AFTER_CUT`` after the motors were cut (``WATCHED``
+    later at most, if it moves on), or at a crash.
     """
     vehicle = flight.vehicle
     if flight.engine not in ENGINES:
         raise InputError(f"engine '{flight.engine}' is unknown; take one of {', '.join(ENGINES)}")
     aerodynamics, real = load_aerodynamics(flight.aero, vehicle)
-    terrain, end = flight.scenario.terrain, plan.coefficients[-1, :2, 0]
+    terrain, end = flight.scenario.ground, plan.coefficients[-1, :2, 0]
     surface = terrain.height(end[0], end[1])
-    chart = FLAT if flight.scenario.sensors.height == "range" else terrain
+    blind = flight.scenario.sensors.height == "range" and flight.scenario.deck is None
+    chart = FLAT if blind else terrain
     foreign = is_foreign(flight.controller)
     control = controller_record(
         vehicle,
@@ -235,6 +254,8 @@ def run(
         age=flight.scenario.sensors.late_steps(vehicle) * vehicle.timing.period,
         chart=chart,
         fitted_radius=flight.fitted_radius,
+        moving=flight.scenario.moving,
+        deck_way=flight.deck_way,
     )
     if control[0]["residual"] == NETWORK and flight.network is None:
         raise InputError(f"controller '{flight.controller}' needs a model; give --model MODEL")
@@ -250,6 +271,9 @@ def run(
         ground=terrain,
         air=scenario.aerodynamics,
     )
+    if scenario.deck is not None:
+        swing = swing or draw_swing(scenario.deck, rng.spawn(1)[0])
+        store_swing(world[0], swing, scenario.moving)
     steps = math.ceil(duration / vehicle.timing.period)
     if noise is None:
         noise = draw_noise(vehicle, steps, rng, scenario.sensors.colour)
@@ -269,7 +293,9 @@ def run(
     )
     turned = (0.0, 0.0, math.sin(yaw / 2), math.cos(yaw / 2))
     begin = (at, turned, velocity, (0.0, 0.0, 0.0))
-    engine = world_of(deviation.real(vehicle), terrain, scenario.legs.springs(vehicle))
+    engine = world_of(
+        deviation.real(vehicle), terrain, scenario.legs.springs(vehicle), scenario.moving
+    )
     turn: Step = step
     freely: Callable[..., Any] | None = fly_freely
     if foreign:
@@ -278,7 +304,7 @@ def run(
         freely = partial(fly_freely_with, turn)
     if flight.engine != "hybrid":
         freely = None
-    return _loop(engine, records, noise, steps, begin, turn, freely)
+    return _loop(engine, records, noise, steps, begin, turn, freely, swing)
 
 
 def with_chances(noise: Array, flight: Flight, rng: np.random.Generator) -> Array:
@@ -292,25 +318,27 @@ def with_chances(noise: Array, flight: Flight, rng: np.random.Generator) -> Arra
         flight.scenario.sensors,
         flight.vehicle.timing.period,
     )
-    steps = len(noise)
+    steps, deck = len(noise), flight.scenario.deck
     if sensors.accelerometer:
         noise = np.hstack([noise, np.zeros((steps, CHANCES - DROP_OUT))])
-        noise[:, FELT:] = draw_feeling(flight.vehicle, sensors, steps, rng)
+        noise[:, FELT:MARKER] = draw_feeling(flight.vehicle, sensors, steps, rng)
     if not (
-        wind.turbulence
+        deck
+        or wind.turbulence
         or wind.near_ground
         or sensors.position_bias_walk
         or sensors.drop_out_share
         or sensors.has_range_finder
     ):
         return noise
-    for_air, for_bias, for_drop_outs, for_range = rng.spawn(4)
+    for_air, for_bias, for_drop_outs, for_range, for_marker = rng.spawn(5)
     rows = np.zeros((steps, CHANCES))
     rows[:, : noise.shape[1]] = noise
     rows[:, :3] += draw_bias(sensors, steps, period, for_bias)
     rows[:, DROP_OUT] = draw_drop_outs(sensors, steps, period, for_drop_outs)
     rows[:, AIR:RANGE] = draw_air(wind, flight.scenario.start_height, steps, period, for_air)
     rows[:, RANGE] = draw_range_noise(sensors, flight.vehicle, steps, for_range)
+    rows[:, MARKER] = draw_marker_noise(sensors, flight.vehicle, steps, for_marker)
     return rows
 
 
@@ -322,10 +350,12 @@ def _loop(
     start: Start,
     step: Step,
     freely: Callable[..., Any] | None,
+    swing: Swing | None = None,
 ) -> tuple[Array, Outcome]:
     """Step until the flight is over; everything per step is local, for speed.
 
     ``freely`` flies as long as nothing can be touched; None: the engine does from the first step on.
+    ``swing`` is the motion of the box that moves.
     """
     world, control, learned, real = records
     log = np.zeros((steps, ROW))
@@ -359,6 +389,8 @@ def _loop(
         if low < NEAR and not near:
             near = True
             engine.feel_ground(True)
+        if near and swing is not None:
+            engine.carry(swing, k * engine.vehicle.timing.period)
         push(body, -1, force, p, frame)
         turn(body, -1, torque, frame)
         advance()
@@ -378,11 +410,43 @@ def _loop(
             cut_at = k
             last = min(last, k + round(AFTER_CUT / engine.vehicle.timing.period))
             watched = min(steps - 1, last + round(WATCHED / engine.vehicle.timing.period))
+        if swing is not None:
+            v, omega = swing.seen_from(k * engine.vehicle.timing.period, p, v, omega)
         if crash or (k >= last and (cut_at is None or k >= watched or is_still(v, omega))):
             break
         speed_before = v[2]
     # the ground's force over the last step is not known yet: that row is left out
     return log[:k], Outcome(contact_at, cut_at, crash)
+
+
+def with_surface(log: FlightLog, scenario: Scenario, swing: Swing | None = None) -> FlightLog:
+    """Return the log with the surface that is landed on, where that is no level one at rest."""
+    if swing is not None:
+        x, moving = log["truth_position"][:, 0], log["truth_velocity"][:, 0]
+        columns = {
+            "truth_surface_height": swing.height(log["time"], x),
+            "truth_surface_speed": swing.speed(log["time"], x, moving),
+            "truth_surface_normal": normals(swing.gradient(log["time"])),
+        }
+        return replace(log, columns={**log.columns, **columns})
+    surface = scenario.terrain.under(*scenario.end)
+    if surface is None or surface.level:
+        return log
+    rise = surface.gradient
+    p, v = log["truth_position"], log["truth_velocity"]
+    height = surface.height + rise[0] * (p[:, 0] - surface.x) + rise[1] * (p[:, 1] - surface.y)
+    columns = {
+        "truth_surface_height": height,
+        "truth_surface_speed": rise[0] * v[:, 0] + rise[1] * v[:, 1],
+        "truth_surface_normal": normals(np.tile(rise, (len(log), 1))),
+    }
+    return replace(log, columns={**log.columns, **columns})
+
+
+def normals(gradient: Array) -> Array:
+    """Return the upward unit normals (n, 3) of planes z = gradient x, gradient (n, 2)."""
+    up = np.column_stack([-gradient, np.ones(len(gradient))])
+    return np.asarray(up / np.linalg.norm(up, axis=1, keepdims=True))
 
 
 def flight_log(rows: Array, flight: Flight, seed: int, **metadata: Any) -> FlightLog:

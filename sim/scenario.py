@@ -11,9 +11,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from neural_lander.controller.deck import BLEND
 from neural_lander.controller.errors import InputError
 from neural_lander.controller.terrain import FLAT, Terrain, read_surfaces
 from neural_lander.sim.aerodynamics import Aerodynamics
+from neural_lander.sim.deck import Deck
 from neural_lander.sim.deviation import Deviation
 from neural_lander.sim.legs import Footing
 from neural_lander.sim.sensors import Sensors
@@ -52,7 +54,9 @@ class Scenario:
     travel_speed: float = 1.0
     """Greatest speed on that way [m/s]."""
     terrain: Terrain = FLAT
-    """What stands on the floor: the file's [[surface]] tables."""
+    """What stands on the floor and does not move: the file's [[surface]] tables."""
+    deck: Deck | None = None
+    """A box whose top moves, which is landed on."""
     vehicle: Deviation = field(default_factory=Deviation)
     """How the vehicle is other than its file says."""
     wind: Wind = field(default_factory=Wind)
@@ -71,9 +75,21 @@ class Scenario:
         return (self.start_x if x is None else x), (self.start_y if y is None else y)
 
     @property
+    def ground(self) -> Terrain:
+        """All that stands on the floor, the deck last and at rest, as the map has it."""
+        if self.deck is None:
+            return self.terrain
+        return Terrain((*self.terrain.surfaces, self.deck.surface))
+
+    @property
+    def moving(self) -> int:
+        """Which box of the ground moves, from 1; 0: none."""
+        return 0 if self.deck is None else len(self.terrain.surfaces) + 1
+
+    @property
     def has_edges(self) -> bool:
         """Whether anything stands on the floor."""
-        return bool(self.terrain.surfaces)
+        return bool(self.ground.surfaces)
 
     @property
     def travels(self) -> bool:
@@ -83,9 +99,9 @@ class Scenario:
     @property
     def start(self) -> tuple[float, float, float]:
         """x, y and height above standing on the surface under the *end* [m]."""
-        there = self.terrain.height(*self.end)
+        there = self.ground.height(*self.end)
         x, y = self.start_x, self.start_y
-        return x, y, self.start_height + self.terrain.height(x, y) - there
+        return x, y, self.start_height + self.ground.height(x, y) - there
 
     @property
     def stays_level(self) -> bool:
@@ -97,6 +113,49 @@ class Scenario:
         """Whether the flight ends on the ground."""
         return self.target_height == 0.0
 
+
+def check_deck(scenario: Scenario) -> None:
+    """Refuse a scenario in which a deck cannot be heard in time, or cannot be landed on as it is.
+
+    Raises:
+        InputError: naming field and cure.
+    """
+    deck = scenario.deck
+    if deck is None:
+        return
+    try:
+        _ = scenario.ground
+    except InputError as error:
+        raise InputError(f"the last surface is the deck: {error}") from error
+    x, y = scenario.start_x, scenario.start_y
+    if scenario.travels or deck.surface.distance(x, y) > 0:
+        raise InputError(
+            f"start_x = {x:g} m, start_y = {y:g} m, and where it ends, {scenario.end}: the deck is to be "
+            f"heard from a hover over it; start and end in one place from {deck.x - deck.half_x:g} to "
+            f"{deck.x + deck.half_x:g} m and {deck.y - deck.half_y:g} to {deck.y + deck.half_y:g} m"
+        )
+    needed = 1 / deck.frequency_hz + BLEND
+    if scenario.hover < needed:
+        raise InputError(
+            f"hover is {scenario.hover:g} s, too short to hear a whole swing of the deck "
+            f"(frequency_hz = {deck.frequency_hz:g}) and to take it up: make it {needed:.1f} s or more"
+        )
+    for name in ("position_latency", "drop_out_share"):
+        if getattr(scenario.sensors, name) > 0:
+            raise InputError(
+                f"sensors.{name} with a [deck]: its height is found from position and range of one "
+                "moment; leave one of them out"
+            )
+    low = deck.height - deck.amplitude(deck.x + deck.half_x)
+    if low < LOWEST:
+        raise InputError(
+            f"deck.height = {deck.height:g} m: its edge comes down to {low:.2f} m over the floor; raise "
+            f"it by more than {LOWEST - low:.2f} m, or lessen deck.heave or deck.pitch_deg"
+        )
+
+
+LOWEST = 0.01
+"""Least height of a deck's edge over the floor [m]."""
 
 LIMITS = {
     "start_height": (0.05, 20.0),
@@ -114,6 +173,7 @@ LIMITS = {
 
 
 TABLES: dict[str, type[Table]] = {
+    "deck": Deck,
     "vehicle": Deviation,
     "wind": Wind,
     "aerodynamics": Aerodynamics,
@@ -183,6 +243,10 @@ def _parse(text: str, where: str) -> Scenario:
         if key not in tree:
             raise InputError(f"{where}: {key} is missing")
     scenario = Scenario(**tree, terrain=terrain)
+    try:
+        check_deck(scenario)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
     above = scenario.start[2]
     passes = scenario.travels and scenario.stays_level
     if scenario.target_height >= above and not passes:

@@ -112,11 +112,24 @@ def draw_range_noise(
     sensors: Sensors, vehicle: Vehicle, steps: int, rng: np.random.Generator
 ) -> Array:
     """Return noise of the range finder (steps,) within its bound, coloured as all noise is [m]."""
+    return _draw_one(sensors.range_noise, sensors, vehicle, steps, rng)
+
+
+def draw_marker_noise(
+    sensors: Sensors, vehicle: Vehicle, steps: int, rng: np.random.Generator
+) -> Array:
+    """Return noise of the height over a deck by a marker on it (steps,), bounded as position's [m]."""
+    return _draw_one(vehicle.noise.position, sensors, vehicle, steps, rng)
+
+
+def _draw_one(
+    bound: float, sensors: Sensors, vehicle: Vehicle, steps: int, rng: np.random.Generator
+) -> Array:
     spacing = vehicle.noise.correlation_time / vehicle.timing.period
     knots = rng.uniform(-1, 1, (int(steps / spacing) + 3, 1))
     noise = rng.uniform(-1, 1, (steps, 1))
-    bound, white = np.array([sensors.range_noise]), WHITE_SHARE[sensors.colour]
-    add_lines(noise, knots, rng.uniform(0, 1, 1), spacing, bound, white)
+    white = WHITE_SHARE[sensors.colour]
+    add_lines(noise, knots, rng.uniform(0, 1, 1), spacing, np.array([bound]), white)
     return np.asarray(noise[:, 0])
 
 

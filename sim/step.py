@@ -46,6 +46,7 @@ from neural_lander.controller.rotation import (
 from neural_lander.controller.terrain import surface_height
 from neural_lander.controller.touchdown import CUT
 from neural_lander.sim.accelerometer import feel
+from neural_lander.sim.deck import move_deck
 from neural_lander.sim.physics import (
     aerodynamic_wrench,
     clearance,
@@ -61,9 +62,9 @@ from neural_lander.sim.sensors import CHANNELS
 from neural_lander.sim.wind import blow, near_ground_force
 
 DROP_OUT, AIR, RANGE, FELT = CHANNELS, CHANNELS + 1, CHANNELS + 7, CHANNELS + 8
-CHANCES = CHANNELS + 11
+MARKER, CHANCES = CHANNELS + 11, CHANNELS + 12
 """Columns of a row of chance after the sensors' noise: drop-out, air (6), range finder, accelerometer
-(3); and how many there are."""
+(3), marker on a deck; and how many there are."""
 
 LOGGED = (
     "time",
@@ -111,7 +112,7 @@ def measure(
 
     ``p, v`` are those of the vehicle file's origin; ``omega`` is the true body rate in the world
     frame [rad/s]. The height is that over the surface which the map has under the measured position, or
-    what the range finder says.
+    what the range finder says, or over a deck, which no map knows, what a marker on it shows.
     """
     speed = v
     if w.range_finder == 1:
@@ -143,6 +144,8 @@ def measure(
     height = position[2] - surface_height(w, position[0], position[1]) - w.rest_height
     if w.height_by_range == 1:
         height = height_by_range(w, attitude, position[2] - w.surface - w.rest_height)
+    elif w.deck > 0:
+        height = p[2] - surface_height(w, p[0], p[1]) - w.rest_height + n[MARKER]
     return position, attitude, velocity, rate, thrusts, height, felt
 
 
@@ -262,6 +265,8 @@ def sense(
         q = (-q[0], -q[1], -q[2], -q[3])
     row = noise[k]
     blow(w, t, row, AIR)
+    if w.deck > 0:
+        move_deck(w, t)
     origin, speed = of_origin(w, p, q, v, omega)
     return t, q, origin, speed, measure(w, k, origin, q, speed, omega, row)
 
@@ -291,7 +296,8 @@ def act(
         suppose(w, sent(w, k - w.supposed_latency))
     force, torque, residual = aerodynamic_wrench(w, truth, p, q, v, omega, f)
     if w.near_ground > 0.0:
-        r = near_ground_force(w, origin[2] - w.surface - w.rest_height, row, AIR)
+        above = origin[2] - surface_height(w, origin[0], origin[1]) - w.rest_height
+        r = near_ground_force(w, above, row, AIR)
         force = (force[0] + r[0], force[1] + r[1], force[2] + r[2])
         residual = (residual[0] + r[0], residual[1] + r[1], residual[2] + r[2])
     write_row(log[k], t, w, c, origin, q, speed, omega, measured, commanded, residual, f)
@@ -367,7 +373,7 @@ def write_row(
     for j in range(3):
         row[i + j] = c.setpoint_position[j]
         row[i + 3 + j] = c.setpoint_velocity[j]
-    row[i + 6] = c.setpoint_position[2] - c.floor
+    row[i + 6] = c.setpoint_position[2] - c.floor - c.deck_moved
     i += 7
     for j in range(3):
         row[i + j] = c.force_command[j]

@@ -3,7 +3,8 @@
     z error        = height - max(reference, 0), in the world, over the descent until first contact
     landing time   = from the start of the descent to the first moment after which the height stays
                      below 10 mm and the speed below 0.1 m/s
-    touchdown speed = downward speed of the reference point one control step before first contact
+    touchdown speed = downward speed of the reference point one control step before first contact,
+                     over the surface where that is tilted or moves, as height and error are
     final height   = mean over the last second, of a vehicle that cut its motors since then
 
 What does not apply is None, never 0. What became of the flight is judged in ``sim/verdict.py``.
@@ -19,7 +20,16 @@ from neural_lander.controller.landing_controller import KINDS
 from neural_lander.controller.monitor import EVENTS, Limits
 from neural_lander.controller.setpoint import Plan
 from neural_lander.controller.vehicle import Vehicle
-from neural_lander.sim.verdict import LANDED, REFUSED, SLIPPED, Outcome, slide, stand_on, verdict
+from neural_lander.sim.verdict import (
+    LANDED,
+    REFUSED,
+    SLIPPED,
+    Outcome,
+    ground_of,
+    slide,
+    stand_on,
+    verdict,
+)
 
 Array = npt.NDArray[np.float64]
 
@@ -44,7 +54,7 @@ def summarise(
     it was to end on the ground.
     """
     t, height = log["time"], log["truth_height"]
-    velocity, position = log["truth_velocity"], log["truth_position"]
+    velocity, position = velocity_over_surface(log), log["truth_position"]
     speed = np.linalg.norm(velocity, axis=-1)
     begin = int(np.searchsorted(t, plan.descent_start))
     contact = outcome.contact_at
@@ -55,7 +65,7 @@ def summarise(
     descended = until > begin
     half = slice(max(begin, until - round(0.5 / period)), until)
     last = slice(max(0, len(t) - round(1.0 / period), outcome.cut_at or 0), len(t))
-    stand = stand_on(log, vehicle)
+    stand = stand_on(log, vehicle, *ground_of(log))
     became = verdict(outcome, stand, log["truth_contact_force"], lands)
     tilt = np.arccos(np.clip(1 - 2 * (log["truth_attitude"][:, :2] ** 2).sum(axis=-1), -1, 1))
     xy = np.linalg.norm(position[:, :2] - log["setpoint_position"][:, :2], axis=-1)
@@ -108,8 +118,19 @@ def height_over_end(log: FlightLog) -> Array:
 
     That is the surface which the reference's height is over, too, whatever lies below on the way.
     """
+    if "truth_surface_height" in log:
+        standing = log["truth_surface_height"] + log.metadata["rest_height_m"]
+        return np.asarray(log["truth_position"][:, 2] - standing)
     floor = log["setpoint_position"][:, 2] - log["reference_height"]
     return np.asarray(log["truth_position"][:, 2] - floor)
+
+
+def velocity_over_surface(log: FlightLog) -> Array:
+    """Return the true velocity (n, 3) [m/s], upward that over the surface under the plan's end."""
+    velocity = log["truth_velocity"]
+    if "truth_surface_speed" not in log:
+        return velocity
+    return np.asarray(velocity - log["truth_surface_speed"][:, None] * (0.0, 0.0, 1.0))
 
 
 def along_the_plan(log: FlightLog, contact: int | None) -> int:

@@ -65,7 +65,7 @@ class Stand:
     tilt: Array
     """Angle between body z and its normal (n,) [rad]."""
     feet: Array
-    """Middle of the feet along it, in a frame that moves with it (n, 3) [m]."""
+    """Middle of the feet along it, in a frame that moves and turns with it (n, 2) [m]."""
     period: float
     """[s]"""
 
@@ -82,15 +82,37 @@ def stand_on(
         log: of the flight.
         vehicle: what flew.
         normal: of the surface, upward, (3,) or (n, 3) in the world frame.
-        moved: how far the surface has moved since the start, (n, 3) in the world frame [m].
+        moved: where a point of the surface is, (3,) or (n, 3) in the world frame [m]; exact where that
+            point stays the same one, and off by r sin^2(pitch), r from the axis that a deck pitches
+            about, where it is the one below the vehicle.
     """
     x, y, z, w = np.moveaxis(log["truth_attitude"], -1, 0)
     axis = np.stack([2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y)], axis=-1)
     up = np.broadcast_to(np.asarray(normal, dtype=np.float64), axis.shape)
     tilt = np.arccos(np.clip((axis * up).sum(axis=-1), -1.0, 1.0))
     feet = log["truth_position"] - vehicle.rest_height * axis - moved
-    feet = feet - (feet * up).sum(axis=-1, keepdims=True) * up
+    along = np.array([1.0, 0.0, 0.0]) - up[:, :1] * up
+    along /= np.linalg.norm(along, axis=-1, keepdims=True)
+    aside = np.cross(up, along)
+    feet = np.stack([(feet * along).sum(axis=-1), (feet * aside).sum(axis=-1)], axis=-1)
     return Stand(log["truth_height"], tilt, feet, float(log["time"][1] - log["time"][0]))
+
+
+def ground_of(log: FlightLog) -> tuple[Array | tuple[float, float, float], Array | float]:
+    """Return the normal of the surface under a flight and where it is, as ``stand_on`` takes them.
+
+    Where: the height of its place under the flight's end, so that the feet are seen from there, and a
+    surface that pitches does not swing them.
+    """
+    if "truth_surface_normal" not in log:
+        return (0.0, 0.0, 1.0), 0.0
+    normal = log["truth_surface_normal"]
+    slope = -normal[:, :2] / normal[:, 2:]
+    off = log["truth_position"][:, :2] - log["truth_position"][-1, :2]
+    height = log["truth_surface_height"] - (slope * off).sum(axis=1)
+    moved = np.zeros_like(normal)
+    moved[:, 2] = height
+    return normal, moved
 
 
 def slide(stand: Stand, outcome: Outcome) -> tuple[float, float]:
@@ -136,7 +158,7 @@ def verdict(outcome: Outcome, stand: Stand, carried: Array, lands: bool) -> str:
 
 
 def is_still(velocity: Any, omega: Any) -> bool:
-    """Whether a vehicle rests: velocity [m/s] relative to its surface, and rate [rad/s]."""
+    """Whether a vehicle rests: velocity [m/s] and rate [rad/s] relative to its surface."""
     v, w = velocity, omega
     speed = v[0] * v[0] + v[1] * v[1] + v[2] * v[2]
     rate = w[0] * w[0] + w[1] * w[1] + w[2] * w[2]

@@ -9,6 +9,7 @@ goes to client 0; contact points appear before the touch, with zero force.
 import contextlib
 import ctypes
 import importlib
+import math
 import os
 from functools import partial
 from typing import Any
@@ -16,8 +17,9 @@ from typing import Any
 import numpy as np
 
 from neural_lander.controller.rotation import Quaternion, Vector, rotate_back
-from neural_lander.controller.terrain import FLAT, Terrain
+from neural_lander.controller.terrain import FLAT, Surface, Terrain
 from neural_lander.controller.vehicle import GRAVITY, Vehicle
+from neural_lander.sim.deck import Swing
 from neural_lander.sim.legs import STIFF, Springs
 from neural_lander.sim.physics import body_box, foot_radius
 
@@ -54,8 +56,15 @@ class World:
     every call costs a fifth of the step, so it is left out where the client is the default one.
     """
 
-    def __init__(self, vehicle: Vehicle, terrain: Terrain = FLAT, springs: Springs = STIFF) -> None:
-        self.vehicle, self.terrain, self.springs = vehicle, terrain, springs
+    def __init__(
+        self,
+        vehicle: Vehicle,
+        terrain: Terrain = FLAT,
+        springs: Springs = STIFF,
+        moving: int = 0,
+    ) -> None:
+        self.vehicle, self.terrain = vehicle, terrain
+        self.springs, self.moving = springs, moving
         self.frame = pybullet.WORLD_FRAME
         self.client = pybullet.connect(pybullet.DIRECT)
         self.pose = self._bind(pybullet.getBasePositionAndOrientation)
@@ -80,20 +89,7 @@ class World:
         plane = pybullet.createMultiBody(
             0, pybullet.createCollisionShape(pybullet.GEOM_PLANE, **here), **here
         )
-        ground = [int(plane)] + [
-            int(
-                pybullet.createMultiBody(
-                    0,
-                    pybullet.createCollisionShape(
-                        pybullet.GEOM_BOX, halfExtents=[s.half_x, s.half_y, s.height / 2], **here
-                    ),
-                    -1,
-                    [s.x, s.y, s.height / 2],
-                    **here,
-                )
-            )
-            for s in self.terrain.surfaces
-        ]
+        ground = [int(plane), *(self._box(s) for s in self.terrain.surfaces)]
         foot = foot_radius(v)
         centre, half = body_box(v)
         shape = pybullet.createCollisionShapeArray(
@@ -125,6 +121,48 @@ class World:
             for part in ground:  # springs in a row, dampers in sum: the ground itself adds nothing
                 pybullet.changeDynamics(part, -1, contactStiffness=1e18, contactDamping=0.0, **here)
         return ground, body
+
+    def _box(self, s: Surface) -> int:
+        """Put one box on the floor; return its number."""
+        here, middle = {"physicsClientId": self.client}, [s.x, s.y, s.height / 2]
+        if s.level:
+            shape = pybullet.createCollisionShape(
+                pybullet.GEOM_BOX,
+                halfExtents=[s.half_x, s.half_y, s.height / 2],
+                **here,
+            )
+        else:
+            corners = [(i * s.half_x, j * s.half_y) for i in (-1, 1) for j in (-1, 1)]
+            shape = pybullet.createCollisionShape(
+                pybullet.GEOM_MESH,
+                vertices=[
+                    (x, y, z - s.height / 2)
+                    for x, y in corners
+                    for z in (0.0, s.top(s.x + x, s.y + y))
+                ],
+                **here,
+            )
+        box = int(pybullet.createMultiBody(0, shape, -1, middle, **here))
+        if not s.level:
+            pybullet.changeDynamics(box, -1, collisionMargin=0.0, **here)
+        return box
+
+    def carry(self, swing: Swing, t: float) -> None:
+        """Put the box that moves where it is at t, with the velocity that takes it to its next place.
+
+        The solver of contacts sees that velocity; a box that were only put elsewhere would press its
+        way into what stands on it.
+        """
+        h, box = self.vehicle.timing.period, self.ground[self.moving]
+        (x, y, z), (i, j, k, w), angle = swing.pose(t)
+        (_, _, z_next), _, angle_next = swing.pose(t + h)
+        depth = 0.5 * swing.deck.height  # the box's own place is its middle
+        at = (x - depth * math.sin(angle), y, z - depth * math.cos(angle))
+        turning = (angle_next - angle) / h
+        pulled = (-depth * math.cos(angle) * turning, 0.0, depth * math.sin(angle) * turning)
+        velocity = (pulled[0], 0.0, (z_next - z) / h + pulled[2])
+        pybullet.resetBasePositionAndOrientation(box, at, (i, j, k, w), physicsClientId=self.client)
+        pybullet.resetBaseVelocity(box, velocity, (0.0, turning, 0.0), physicsClientId=self.client)
 
     def feel_ground(self, on: bool) -> None:
         """Look for contact between the body and the ground, or save the search while far away."""
@@ -165,13 +203,18 @@ class World:
 _kept: World | None = None
 
 
-def world_of(vehicle: Vehicle, terrain: Terrain = FLAT, springs: Springs = STIFF) -> World:
-    """Return this process's world of a vehicle, building it where the last was another."""
+def world_of(
+    vehicle: Vehicle, terrain: Terrain = FLAT, springs: Springs = STIFF, moving: int = 0
+) -> World:
+    """Return this process's world of a vehicle, building it where the last was another.
+
+    ``moving`` says which box of the terrain moves, from 1; 0: none.
+    """
     global _kept
-    kept = None if _kept is None else (_kept.vehicle.digest, _kept.terrain, _kept.springs)
-    if _kept is None or kept != (vehicle.digest, terrain, springs):
+    kept = _kept and (_kept.vehicle.digest, _kept.terrain, _kept.springs, _kept.moving)
+    if _kept is None or kept != (vehicle.digest, terrain, springs, moving):
         forget_world()
-        _kept = World(vehicle, terrain, springs)
+        _kept = World(vehicle, terrain, springs, moving)
     return _kept
 
 

@@ -6,10 +6,11 @@ import pytest
 
 from neural_lander.controller.errors import InputError
 from neural_lander.controller.vehicle import load_vehicle
-from neural_lander.sim.compare import compare_runs, fly_seeds, summarise_seeds
+from neural_lander.sim.compare import compare_runs, summarise_seeds
 from neural_lander.sim.rollout import Flight, fly
 from neural_lander.sim.run_folder import read_run, write_run
 from neural_lander.sim.scenario import load_scenario
+from neural_lander.sim.seeds import Case, fly_seeds
 
 AERO, FLAT = load_vehicle("intel-aero"), load_scenario("flat")
 
@@ -51,8 +52,8 @@ def test_a_folder_that_is_no_run_is_named(tmp_path):
 
 
 def test_failures_and_refusals_are_counted_not_dropped():
-    flights = [Flight(AERO, "pd", FLAT), Flight(AERO, "observer", FLAT), "no certificate"]
-    rows = fly_seeds(flights, ["pd", "observer", "learned"], range(3))
+    cases = [Case(name, "flat", Flight(AERO, name, FLAT)) for name in ("pd", "observer")]
+    rows = fly_seeds([*cases, Case("learned", "flat", "no certificate")], range(3)).rows
     table = {row["controller"]: row for row in summarise_seeds(rows)}
     assert [table[name]["landings"] for name in ("pd", "observer", "learned")] == [3, 3, 3]
     assert table["pd"]["landed"] == 0

@@ -7,6 +7,7 @@ import pytest
 
 from neural_lander.controller.vehicle import load_vehicle
 from neural_lander.sim import figures
+from neural_lander.sim.plots.style import STYLES
 from neural_lander.sim.rollout import Flight, Landing, fly
 from neural_lander.sim.scenario import load_scenario
 
@@ -41,10 +42,10 @@ def test_a_crash_is_in_the_title_with_time_height_and_reason():
 
 def test_every_controller_keeps_apart_in_grey():
     shades = {}
-    for name, (colour, dashes, width) in figures.STYLES.items():
+    for name, (colour, dashes, width) in STYLES.items():
         red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
         shades[name] = (json.dumps(dashes), width, 0.299 * red + 0.587 * green + 0.114 * blue)
-    assert set(figures.STYLES) == {
+    assert set(STYLES) == {
         "pd", "pid", "textbook", "textbook-fitted", "observer", "indi", "l1", "learned",
         "learned+observer", "learned-unbounded", "oracle", "oracle+observer",
     }  # fmt: skip

@@ -171,6 +171,6 @@ def test_the_bundled_gust_is_at_its_height_when_the_legs_touch():
 def test_unknown_names_are_told_what_there_is():
     with pytest.raises(
         InputError,
-        match=r"scenario 'moon' is unknown; take one of cross-table, .*flat, gust, heavy",
+        match=r"scenario 'moon' is unknown; take one of cross-table, .*flat, gap, gust, heavy",
     ):
         load_scenario("moon")

@@ -129,7 +129,7 @@ def test_the_parts_of_the_law_add_up_to_it_over_one_surface(z):
     for s in range(2):
         w.shares[:] = 0.0
         w.shares[:, s] = 1.0
-        gain = mixed_gain.py_func(w, 0, z + (0.75 if s else 0.0))
+        gain = mixed_gain.py_func(w, 0, (0.0, 0.0, z + (0.75 if s else 0.0)))
         assert gain == pytest.approx(ground_effect_gain.py_func(z, R), abs=1e-12)
 
 
@@ -166,7 +166,7 @@ def test_a_rotor_over_the_floor_feels_those_over_the_table_through_their_images_
     p = (0.0, 0.0, 0.87)
     wrench(w, p)
     disc = p[2] + AERO.rotors.positions[0, 2]
-    front, rear = (mixed_gain.py_func(w, i, disc) - 1 for i in (0, 1))
+    front, rear = (mixed_gain.py_func(w, i, (0.0, 0.0, disc)) - 1 for i in (0, 1))
     whole, none = (ground_effect_gain.py_func(disc - h, R) - 1 for h in (0.75, 0.0))
     z = disc - 0.75
     d, b = 2 * 0.127, 2 * 0.127 * math.sqrt(2)

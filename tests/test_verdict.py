@@ -82,7 +82,7 @@ def stand(tilt_end=0.0, way=0.0, speed=0.0):
     t = PERIOD * np.arange(ROWS)
     height = np.where(np.arange(ROWS) < TOUCH, 0.5, 0.0)
     tilt = np.where(np.arange(ROWS) < ROWS - 10, 0.0, tilt_end)
-    feet = np.zeros((ROWS, 3))
+    feet = np.zeros((ROWS, 2))
     feet[:, 0] = np.where(t > PERIOD * (TOUCH + 20), way, 0.0) + speed * np.maximum(t - t[-60], 0)
     return Stand(height, tilt, feet, PERIOD)
 
@@ -147,3 +147,24 @@ def test_stillness_has_a_limit_for_speed_and_one_for_rate():
     assert is_still((0.019, 0, 0), (0, 0.049, 0))
     assert not is_still((0, 0.021, 0), (0, 0, 0))
     assert not is_still((0, 0, 0), (0, 0, 0.051))
+
+
+def test_feet_that_stand_on_a_pitching_plane_do_not_move_along_it():
+    """By its middle they stay to rounding; by the point below the vehicle within r sin^2(pitch)."""
+    t = np.linspace(0, 3, 300)
+    angle = 0.3 * np.sin(2 * t)
+    normal = np.stack([np.sin(angle), 0 * t, np.cos(angle)], axis=-1)
+    middle = np.stack([0 * t, 0 * t, 0.5 + 0.1 * np.sin(3 * t)], axis=-1)
+    there = middle + np.stack([0.4 * np.cos(angle), 0.2 + 0 * t, -0.4 * np.sin(angle)], axis=-1)
+    log = {
+        "truth_attitude": np.stack([0 * t, np.sin(angle / 2), 0 * t, np.cos(angle / 2)], axis=-1),
+        "truth_position": there + AERO.rest_height * normal,
+        "truth_height": 0 * t,
+        "time": t,
+    }
+    stand = stand_on(log, AERO, normal, middle)
+    assert np.abs(stand.feet - [0.4, 0.2]).max() < 1e-12
+    assert stand.tilt.max() < 1e-7
+    below = stand_on(log, AERO, normal, there * (0, 0, 1))
+    off = np.abs(below.feet - [0.4, 0.2]).max()
+    assert off == pytest.approx(0.4 * math.sin(0.3) ** 2, rel=1e-3)

@@ -1,0 +1,1 @@
+"""Figures for a paper: landings of several controllers over many seeds."""
