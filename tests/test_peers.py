@@ -173,7 +173,7 @@ def test_a_flight_flown_there_shows_the_force_that_was_added(name):
     share = labels.force[low, 2] / labels.rotor_thrust[low].sum(axis=1)
     discs = labels.height[low] + vehicle.rest_height
     gain = np.mean([ground_effect_gain(float(z), 0.023) - 1 for z in discs])
-    assert gain > 0.12
+    assert gain > 0.1
     assert_allclose(np.mean(share), gain, atol=0.02)  # noise over the tenth of a second flown there
 
 
