@@ -241,6 +241,8 @@ def show_model(model: dict[str, Any], out: Report) -> None:
         out.line(
             f"{model['split']['kind']}; each flight is judged by a network that has not seen it"
         )
+    if "ground_effect" in model:
+        out.line(f"ground effect {model['ground_effect']['remark']}")
     show_scores(model["scores"], out)
     if model.get("baselines"):
         show_baselines(model, out)
