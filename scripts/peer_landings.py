@@ -43,7 +43,7 @@ from neural_lander.scripts.case_table import COUNTS, Figures
 from neural_lander.scripts.cli_flight import seeds_of
 from neural_lander.scripts.exit_status import exits
 from neural_lander.scripts.peer_worlds import VEHICLES, WORLDS, PeerWorld
-from neural_lander.sim.rollout import CRASH_SPEED
+from neural_lander.sim.episode import CRASH_SPEED
 from neural_lander.sim.sensors import draw_noise
 from neural_lander.sim.summary import summarise
 from neural_lander.sim.verdict import Outcome

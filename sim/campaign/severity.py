@@ -10,7 +10,7 @@ so 1 is at the limit of a crash by contact speed or tilt, where these limits are
 from collections.abc import Mapping
 from typing import Any
 
-from neural_lander.sim.rollout import CRASH_SPEED, CRASH_TILT
+from neural_lander.sim.episode import CRASH_SPEED, CRASH_TILT
 
 METRE = 1.0
 """An error of this size is as bad as contact at the speed of a crash [m]."""
