@@ -8,6 +8,7 @@ from neural_lander.scripts.cli_options import CONTROLLERS
 from neural_lander.scripts.cli_output import Report
 
 if TYPE_CHECKING:
+    from neural_lander.controller.fastest import ThrustRoom
     from neural_lander.controller.setpoint import Plan
 
 COMPARED: dict[str, tuple[str, float, int]] = {
@@ -36,6 +37,7 @@ def controllers_of(text: str) -> list[str]:
     if not all(names) or len(set(names)) < len(names):
         raise InputError(f"--controllers is '{text}', expected different names like pd,observer")
     from neural_lander.controller.pilot import find_pilot, is_foreign
+    from neural_lander.sim import policy as policy  # so that policies are controllers
 
     for name in names:
         if is_foreign(name):
@@ -45,6 +47,13 @@ def controllers_of(text: str) -> list[str]:
                 f"controller '{name}' is unknown; take one of {CONTROLLERS}, or module:Name"
             )
     return names
+
+
+def room_of(text: str | None) -> "ThrustRoom | None":
+    """Read ``--thrust-room``."""
+    from neural_lander.controller.fastest import ThrustRoom
+
+    return None if text is None else ThrustRoom.parse(text)
 
 
 def scenarios_of(text: str) -> list[str]:

@@ -11,6 +11,7 @@ from neural_lander.scripts import exit_status
 from neural_lander.scripts.cli_flight import (
     controllers_of,
     describe,
+    room_of,
     scenarios_of,
     seeds_of,
     show_landing,
@@ -27,6 +28,7 @@ from neural_lander.scripts.cli_options import (
     Json,
     Model,
     Reference,
+    Room,
     ScenarioName,
     Seed,
     TouchdownSpeed,
@@ -47,13 +49,14 @@ app = typer.Typer()
 def land(
     vehicle: VehicleName,
     controller: Annotated[
-        str, typer.Option(help=f"{CONTROLLERS}; or your own as module:Name.", metavar="C")
+        str, typer.Option(help=f"{CONTROLLERS}; or your own: module:Name, policy.zip.", metavar="C")
     ],
     out: Folder,
     model: Model = None,
     scenario: ScenarioName = "flat",
     reference: Reference = "s-curve",
     touchdown_speed: TouchdownSpeed = 0.15,
+    thrust_room: Room = None,
     aero: Aero = "rotor",
     seed: Seed = 0,
     certificate: CertificateFile = None,
@@ -81,6 +84,7 @@ def land(
             uncertified,
             engine,
             touchdown_speed,
+            room_of(thrust_room),
         )
         require_folder(out)
         flight = flight_of(options, controller)
@@ -111,7 +115,10 @@ def compare(
     ] = None,
     controllers: Annotated[
         str | None,
-        typer.Option(help=f"Fly these instead, of {CONTROLLERS}; or module:Name.", metavar="C1,C2"),
+        typer.Option(
+            help=f"Fly these instead, of {CONTROLLERS}; or module:Name, policy.zip.",
+            metavar="C1,C2",
+        ),
     ] = None,
     seeds: Annotated[str, typer.Option(help="B excluded.", metavar="A:B")] = "0:32",
     baseline: Annotated[
@@ -134,6 +141,7 @@ def compare(
     ] = None,
     reference: Reference = "s-curve",
     touchdown_speed: TouchdownSpeed = 0.15,
+    thrust_room: Room = None,
     aero: Aero = "rotor",
     certificate: CertificateFile = None,
     uncertified: Uncertified = False,
@@ -171,6 +179,7 @@ def compare(
                 uncertified,
                 engine,
                 touchdown_speed,
+                room_of(thrust_room),
             )
             with progress_bar("compare") as progress:
                 tell.result = compare_seeds(
