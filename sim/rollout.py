@@ -40,7 +40,7 @@ from neural_lander.sim.accelerometer import draw_feeling
 from neural_lander.sim.deck import Swing, draw_swing, store_swing
 from neural_lander.sim.deviation import Deviation
 from neural_lander.sim.episode import UPRIGHT, Episode, Records, Start
-from neural_lander.sim.landing_site import check_site
+from neural_lander.sim.landing_site import check_site, touches_early
 from neural_lander.sim.physics import NEAR, load_aerodynamics, reach, world_record
 from neural_lander.sim.piloted import Step, fly_freely_with, piloted_step
 from neural_lander.sim.policy import load_policy as load_policy  # so that policies are controllers
@@ -157,7 +157,7 @@ class Flight:
                 )
             seen = speed_seen(self.network, self.descent_speed)
             limits = DescentLimits.of(self.vehicle, self.touchdown_speed, *seen, self.thrust_room)
-            return plan_fastest(start, hover, limits)
+            return plan_fastest(start, hover, limits, touches_early(self.scenario, self.vehicle))
         return plan_descent(
             self.reference, start, self.scenario.target_height, hover, decay=self.decay
         )
