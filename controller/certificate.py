@@ -208,7 +208,7 @@ def require_certificate(
     bound = binding(network, vehicle, controller)
     option = vehicle_option or _option(vehicle)
     cure = f"run `neural-lander certify {model} --vehicle {option} --controller {controller}`"
-    if plan is not None and not plan.compensated:
+    if plan is not None:
         cure += f", with --reference {plan.name} --calibration FLIGHTS for a tube and a monitor"
     path = file or certificate_path(model, bound)
     along = binding(network, vehicle, controller, plan)

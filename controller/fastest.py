@@ -14,6 +14,10 @@ so more jerk into an acceleration leaves less of it: the jerks are those that la
 acceleration, where m (g +- lag j) is commanded last, the jerk is ``JERK_OUT`` or what that allows. With
 jerk, acceleration and speed bounded, full jerk, no jerk, full jerk is the fastest change of speed
 (e.g. Biagiotti, Melchiorri, "Trajectory Planning for Automatic Machines and Robots", 2008, section 3.4).
+
+A tube around a descent needs more room (``ThrustRoom``): below, because the tilt that an error sideways
+asks for grows as thrust falls, above for every error there may be, and jerk is what latency and an
+unknown mass turn into an error.
 """
 
 import math
@@ -51,6 +55,37 @@ JERKS = np.geomspace(10.0, 200.0, 16)
 JERK_OUT = 100.0
 """Jerk out of an acceleration [m/s^3]: 5 ms of motor lag that nobody knows of make 0.05 g of it."""
 BISECTIONS = 30
+GENTLE_JERK_OUT = 12.0
+"""Jerk out of an acceleration where there is to be a tube [m/s^3]."""
+
+
+@dataclass(frozen=True)
+class ThrustRoom:
+    """Thrust that a descent leaves free for its tube, as shares of the greatest collective thrust."""
+
+    below: float
+    """Least thrust planned."""
+    above: float
+    """What the greatest planned is short of the greatest there is."""
+
+    @staticmethod
+    def parse(text: str) -> "ThrustRoom":
+        """Read ``BELOW:ABOVE``.
+
+        Raises:
+            InputError: no such pair of shares.
+        """
+        try:
+            below, above = (float(part) for part in text.split(":"))
+            good = 0 <= below < 1 and 0 <= above < 1
+        except ValueError:
+            good = False
+        if not good:
+            raise InputError(
+                f"thrust room is '{text}', expected BELOW:ABOVE, shares of the greatest thrust that "
+                "the descent leaves free, like 0.33:0.2"
+            )
+        return ThrustRoom(below, above)
 
 
 @dataclass(frozen=True)
@@ -69,12 +104,18 @@ class DescentLimits:
     """Least and greatest collective thrust that may be planned [N]."""
     lag: float
     """Of the motors [s]."""
+    greatest_jerk_out: float = JERK_OUT
+    """Out of an acceleration [m/s^3]."""
 
     @staticmethod
     def of(
-        vehicle: Vehicle, touchdown_speed: float, speed: float = SPEED, source: str = "the default"
+        vehicle: Vehicle,
+        touchdown_speed: float,
+        speed: float = SPEED,
+        source: str = "the default",
+        room: ThrustRoom | None = None,
     ) -> "DescentLimits":
-        """Return the limits of a vehicle.
+        """Return the limits of a vehicle; ``room``: for a tube, None: ``RESERVE`` and no more.
 
         Raises:
             InputError: a touchdown speed out of range or above the speed limit, or rotors too weak
@@ -92,15 +133,23 @@ class DescentLimits:
                 f"{speed:.3g} m/s ({source}); ask for a slower touchdown"
             )
         low, high = vehicle.thrust_limits
-        room = RESERVE * high
-        if high - room <= 1.05 * vehicle.weight:
+        least, most = low + RESERVE * high, high - RESERVE * high
+        if room is not None:
+            least, most = max(least, room.below * high), min(most, (1 - room.above) * high)
+        if most <= 1.05 * vehicle.weight:
             raise InputError(
-                f"rotors give at most {high:.3g} N, {RESERVE:.0%} of it kept in reserve, for a weight of "
-                f"{vehicle.weight:.3g} N: too little to brake a fast descent; take --reference s-curve"
+                f"rotors give at most {high:.3g} N, {1 - most / high:.0%} of it kept in reserve, for a "
+                f"weight of {vehicle.weight:.3g} N: too little to brake a fast descent; take "
+                "--reference s-curve" + ", or less of --thrust-room" * (room is not None)
+            )
+        if least >= 0.95 * vehicle.weight:
+            raise InputError(
+                f"at least {least:.3g} N are kept under a weight of {vehicle.weight:.3g} N: too much to "
+                "begin a descent; give less of --thrust-room"
             )
         return DescentLimits(
-            speed, source, touchdown_speed, vehicle.weight, (low + room, high - room),
-            vehicle.rotors.lag,
+            speed, source, touchdown_speed, vehicle.weight, (least, most), vehicle.rotors.lag,
+            JERK_OUT if room is None else GENTLE_JERK_OUT,
         )  # fmt: skip
 
     def fall(self, jerk: float) -> float:
@@ -114,7 +163,7 @@ class DescentLimits:
     @property
     def jerk_out(self) -> float:
         """Jerk out of an acceleration [m/s^3]; weight and its lead stay inside the limits of thrust."""
-        return min(JERK_OUT, self.fall(0.0) / self.lag, self.brake(0.0) / self.lag)
+        return min(self.greatest_jerk_out, self.fall(0.0) / self.lag, self.brake(0.0) / self.lag)
 
 
 def speed_seen(network: Network | None, speed: float = SPEED) -> tuple[float, str]:
@@ -140,11 +189,14 @@ def require_hover(vehicle: Vehicle, controller: str, hover: float) -> None:
         )
 
 
-def plan_fastest(start: Sequence[float], hover: float, limits: DescentLimits) -> Plan:
+def plan_fastest(
+    start: Sequence[float], hover: float, limits: DescentLimits, early: float = 0.0
+) -> Plan:
     """Plan a hover of ``hover`` seconds at ``start`` (x, y, height) and the fastest landing below it.
 
     The plan's metadata says the limit that binds, the time from the start of the descent to the
-    floor [s], and the greatest speed, accelerations [m/s, m/s^2] and jerk [m/s^3].
+    floor [s], and the greatest speed, accelerations [m/s, m/s^2] and jerk [m/s^3]. ``early``: how much
+    higher than standing a leg may touch [m], as it does on a slope; the descent settles from there.
 
     Raises:
         InputError: a start too low to reach the touchdown speed and settle.
@@ -152,7 +204,9 @@ def plan_fastest(start: Sequence[float], hover: float, limits: DescentLimits) ->
     best: tuple[float, list[Piece], dict[str, float]] | None = None
     for into_fall in JERKS:
         for into_brake in JERKS:
-            found = _descent(float(start[2]), limits, float(into_fall), float(into_brake))
+            found = _descent(
+                float(start[2]), limits, float(into_fall), float(into_brake), SETTLE + early
+            )
             if found is not None and (best is None or found[0] < best[0]):
                 best = found
     if best is None:
@@ -178,12 +232,12 @@ def plan_fastest(start: Sequence[float], hover: float, limits: DescentLimits) ->
 
 
 def _descent(
-    drop: float, limits: DescentLimits, into_fall: float, into_brake: float
+    drop: float, limits: DescentLimits, into_fall: float, into_brake: float, settle: float
 ) -> tuple[float, list[Piece], dict[str, float]] | None:
     """Return time to the floor, pieces and numbers of the fastest descent with these jerks."""
     end, out = limits.touchdown_speed, limits.jerk_out
     down, up = limits.fall(into_fall), limits.brake(into_brake)
-    fast = drop - SETTLE
+    fast = drop - settle
     if down <= 0 or up <= 0 or fast < 0:
         return None
 
@@ -203,7 +257,7 @@ def _descent(
             low, high = (middle, high) if length(middle) <= fast else (low, middle)
         high = low
     fall, brake = halves(high)
-    way = [*fall, (max(fast - length(high), 0.0) / high, 0.0), *brake, (SETTLE / end, 0.0)]
+    way = [*fall, (max(fast - length(high), 0.0) / high, 0.0), *brake, (settle / end, 0.0)]
     numbers = {
         "speed_m_s": high, "fall_m_s2": down, "brake_m_s2": up, "jerk_m_s3": max(into_fall, into_brake)
     }  # fmt: skip

@@ -37,6 +37,12 @@ RECORD_FIELDS = [
 command has become thrust."""
 
 
+def lead_of(vehicle: Vehicle) -> tuple[float, float, float]:
+    """Return what lag is fed forward on each axis [s]."""
+    turning = 2 * vehicle.gains.damping / vehicle.gains.attitude
+    return turning, turning, vehicle.rotors.lag
+
+
 def store_feed_forward(c: Any, vehicle: Vehicle, plan: Plan, age: float) -> None:
     """Write the vehicle's delays and the age of its estimates [s] into a controller's record.
 
@@ -49,8 +55,7 @@ def store_feed_forward(c: Any, vehicle: Vehicle, plan: Plan, age: float) -> None
             f"the estimates' age is {age} s, expected 0 to {MAX_LATENCY_STEPS * vehicle.timing.period} s"
         )
     c["age_steps"], c["latency"] = steps, vehicle.timing.latency
-    turning = 2 * vehicle.gains.damping / vehicle.gains.attitude
-    c["compensated"], c["lead"] = plan.compensated, (turning, turning, vehicle.rotors.lag)
+    c["compensated"], c["lead"] = plan.compensated, lead_of(vehicle)
 
 
 @compiled

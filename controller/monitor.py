@@ -9,6 +9,7 @@ Checked at every step in free flight, from what the vehicle can measure:
     tilt        the thrust axis inside the cone that the slopes were bounded for
     contract    |F_a - H(F_c held)| <= c + noise, per axis, F_a from rotor speed and attitude
     residual    |d^| <= bound of the force error behind the observer's low pass + noise
+    mass        the mass found in hover, which a compensated plan is flown with, inside its bound
 
 with H_z = 1/(tau s + 1), H_xy = w^2/(tau s^3 + s^2 + 2 zeta w s + w^2). The first violation ends the
 certificate: from that very step on the law flies without the learned force. An observer, now as fast
@@ -44,7 +45,7 @@ LATE = 1.01
 SAMPLES = 256
 """Rows of the tube that a record holds."""
 
-QUIET, PLACE, SOLVER, TIMING, SATURATION, TILT, CONTRACT, RESIDUAL_FORCE = range(8)
+QUIET, PLACE, SOLVER, TIMING, SATURATION, TILT, CONTRACT, RESIDUAL_FORCE, MASS = range(9)
 
 SOFTER = 0.6
 """Share of the attitude loop's bandwidth that is kept after ``CONTRACT``."""
@@ -57,6 +58,7 @@ EVENTS = {
     TILT: "tilted beyond the bound",
     CONTRACT: "the real force does not follow the commanded one",
     RESIDUAL_FORCE: "an unexplained force beyond the bound",
+    MASS: "another mass than the bound allows",
 }
 """What is said of each event."""
 
@@ -68,6 +70,7 @@ RECORD_FIELDS = [
     ("longest_step", np.float64),
     ("least_upright", np.float64),
     ("contract", np.float64, (3,)),
+    ("load_limit", np.float64),
     ("follow", np.float64, (3, 3)),
     ("follow_input", np.float64, (3,)),
     ("follow_z", np.float64),
@@ -106,6 +109,8 @@ class Limits:
     """Bound of |F_a - H(F_c)| as it is measured, noise included [N]."""
     unexplained: Array
     """(n, 3) bounds of the observer's force over the same rows, noise included [N]."""
+    mass: float = 0.0
+    """Bound of the share of mass found in hover, along a compensated plan; along others none is taken."""
 
     @staticmethod
     def of(tube: dict[str, Any]) -> "Limits":
@@ -128,6 +133,7 @@ class Limits:
                 tilt=float(watch["tilt_rad"]),
                 contract=(float(x), float(y), float(z)),
                 unexplained=np.array(force, dtype=np.float64),
+                mass=float(watch.get("mass_share", 0.0)),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(
@@ -152,7 +158,7 @@ def store_limits(c: Any, limits: Limits, inner: InnerLoop) -> None:
     c["tube_step"], c["tube"] = step, rows
     c["tolerance"], c["longest_step"] = limits.tolerance, limits.longest_step
     c["least_upright"] = math.cos(limits.tilt)
-    c["contract"] = limits.contract
+    c["contract"], c["load_limit"] = limits.contract, limits.mass
     period = float(c["period"])
     c["follow"], c["follow_input"] = inner.sideways(period)
     c["follow_z"] = inner.vertical(period)
@@ -213,6 +219,8 @@ def watch(
             return CONTRACT
         if not abs(c.observer_force[i]) <= c.tube[row, 6 + i]:
             return RESIDUAL_FORCE
+    if not abs(c.load) <= c.load_limit:
+        return MASS
     return QUIET
 
 

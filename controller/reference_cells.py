@@ -37,6 +37,8 @@ class ReferenceCells:
     """(cells, 4) greatest of each."""
     jumps: tuple[tuple[float, float], ...]
     """Times [s] and sizes [m/s^2] of steps of the acceleration, the first sample's included."""
+    kinks: tuple[tuple[float, float], ...] = ()
+    """Times [s] and sizes [m/s^3] of steps of the jerk."""
 
     @property
     def middle(self) -> Array:
@@ -77,7 +79,7 @@ def reference_cells(plan: Plan, cell: float, duration: float, axis: int = 2) -> 
             spread = spread + 1e-12 * (1 + np.abs(derivatives[:, order]))
             low[inside, order] = np.minimum(low[inside, order], derivatives[:, order] - spread)
             high[inside, order] = np.maximum(high[inside, order], derivatives[:, order] + spread)
-    return ReferenceCells(cell, low, high, _jumps(plan, axis))
+    return ReferenceCells(cell, low, high, _jumps(plan, axis, 2), _jumps(plan, axis, 3))
 
 
 def _derivatives(plan: Plan, piece: int, s: Array, axis: int) -> tuple[Array, float]:
@@ -96,14 +98,14 @@ def _derivatives(plan: Plan, piece: int, s: Array, axis: int) -> tuple[Array, fl
     return result, float(abs(drop) * r ** (DEGREE + 1) * DEGREE)
 
 
-def _jumps(plan: Plan, axis: int) -> tuple[tuple[float, float], ...]:
-    """Return the steps of the acceleration where pieces meet."""
+def _jumps(plan: Plan, axis: int, order: int) -> tuple[tuple[float, float], ...]:
+    """Return the steps of one derivative where pieces meet."""
     found = []
     for piece in range(1, len(plan.times)):
         at = float(plan.times[piece])
         before, _ = _derivatives(plan, piece - 1, np.array([at - plan.times[piece - 1]]), axis)
         after, _ = _derivatives(plan, piece, np.array([0.0]), axis)
-        size = float(after[0, 2] - before[0, 2])
+        size = float(after[0, order] - before[0, order])
         if abs(size) > 1e-9:
             found.append((at, size))
     return tuple(found)

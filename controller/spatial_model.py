@@ -26,6 +26,11 @@ signal n_v(t - L) and the observer's share, a low pass of the command's, is subt
 added: d stands above for d - d2, and in nu for |d2| <= 2 l m n_v (1 - e^(-l L)), with
 d2' = -l d2 - l^2 m (n_v(t) - n_v(t - L)). Where the latency may jitter they are two bounds.
 
+A law that feeds its delays forward along the plan (``lead``) adds a known part to nu, linear in the
+plan's j_d, a_d, v_d at that very instant; what it leaves stands in ``spatial_lead``. Then nu holds
+(h + L) sup |F0' - F0_d'| with F0_d' what the plan alone asks of F0', and where the law flies with a
+mass of (1 + kappa) m, |kappa| <= ``load``, n has kappa m v_z', too.
+
 The middles of the intervals go into the linear model, those of the sideways slopes taken as 0, so
 that it falls into one block for each axis; the rest are channels |q| <= S sup |r| across all of them.
 
@@ -41,6 +46,8 @@ import numpy.typing as npt
 
 from neural_lander.controller.cancellation import TOLERANCE
 from neural_lander.controller.causal_bounds import KNOWN, Block, CoupledModel
+from neural_lander.controller.errors import InputError
+from neural_lander.controller.feed_forward import lead_of
 from neural_lander.controller.force_slopes import (
     Cancelled,
     ForceSlopes,
@@ -49,6 +56,7 @@ from neural_lander.controller.force_slopes import (
     product_of,
 )
 from neural_lander.controller.loop_model import Interval
+from neural_lander.controller.setpoint import Plan
 from neural_lander.controller.vehicle import Vehicle
 
 Array = npt.NDArray[np.float64]
@@ -98,6 +106,8 @@ class SpatialLoop:
     """Whether the latency may be anything up to ``latency`` at every sample, instead of constant."""
     tilt_limit: float = math.radians(30)
     """Tilt of real, wanted and commanded force up to which the contract is meant to hold [rad]."""
+    lead: Triple | None = None
+    """Lag that the law feeds forward along a compensated plan, per axis [s]; None: it does not."""
 
     @staticmethod
     def of(vehicle: Vehicle, controller: str) -> "SpatialLoop":
@@ -123,7 +133,20 @@ class SpatialLoop:
             noise_thrust=(1 + noise.rotor_speed) ** 2 - 1,
             thrust_limits=vehicle.thrust_limits,
             observer_limit=gains.observer_limit * vehicle.weight,
+            lead=lead_of(vehicle),
         )
+
+    def along(self, plan: Plan) -> "SpatialLoop":
+        """Return the loop as it follows ``plan``: it feeds forward where the plan says so.
+
+        Raises:
+            InputError: the plan counts on a feed-forward that this loop does not have.
+        """
+        if plan.compensated and self.lead is None:
+            raise InputError(
+                f"the plan {plan.name!r} counts on fed-forward delays, and this loop has no lead"
+            )
+        return self if plan.compensated else replace(self, lead=None)
 
     @property
     def one_noise(self) -> bool:
@@ -196,18 +219,25 @@ class SpatialLoop:
         return np.asarray(rest @ (wanted + moved))
 
     def observer_noise(
-        self, slopes: ForceSlopes, tilt: float, thrust: float, contract_step: Array
+        self,
+        slopes: ForceSlopes,
+        tilt: float,
+        thrust: float,
+        contract_step: Array,
+        sideways: float = math.inf,
     ) -> Array:
         """Return the bounds (3,) of n that noise causes, with thrust at most ``thrust`` [N].
 
-        ``contract_step`` (3,): how far c moves between a sample and the next [N].
+        ``contract_step`` (3,): how far c moves between a sample and the next [N]; ``sideways``: bound
+        of the real force's horizontal part [N].
         """
         if not self.observer:
             return np.zeros(3)
         s, a, share = math.sin(tilt), self.noise_attitude, self.noise_thrust
-        turned = np.full(3, a * (1 + s) + 1.5 * a**2)
-        turned[Z] = math.sqrt(2) * a * s + 1.5 * a**2
-        measured = thrust * (share * np.array([s, s, 1.0]) + (1 + share) * turned)
+        level = min(s, sideways / thrust)  # the most tilted is not the strongest
+        turned = np.full(3, a * (1 + level) + 1.5 * a**2)
+        turned[Z] = math.sqrt(2) * a * level + 1.5 * a**2
+        measured = thrust * (share * np.array([level, level, 1.0]) + (1 + share) * turned)
         size = slopes.magnitude
         felt = size @ np.array(
             [self.noise_position[Z], self.noise_velocity[Z], share * thrust
@@ -218,11 +248,14 @@ class SpatialLoop:
             moved = self.period * self.observer * (self.shift() + 2 * moved)
         return np.asarray(measured + felt + moved + contract_step)
 
-    def channels(self, slopes: ForceSlopes, tilt: float) -> CoupledModel:
-        """Return the model: a block for each axis; needs ``cancelled(...).least`` > 0."""
+    def channels(self, slopes: ForceSlopes, tilt: float, load: float = 0.0) -> CoupledModel:
+        """Return the model: a block for each axis; needs ``cancelled(...).least`` > 0.
+
+        ``load``: bound of |kappa|, how far the flown mass is from this one, as a share of it.
+        """
         effect = self.cancelled(slopes, tilt)
         gain = self.noise_gain(slopes, tilt)[0]
-        blocks = tuple(self._block(j, slopes, effect, float(gain[j])) for j in range(3))
+        blocks = tuple(self._block(j, slopes, tilt, float(gain[j])) for j in range(3))
         names = [(axis, name) for axis in AXES for name in seen_names(self, axis)]
         place = {name: i for i, name in enumerate(names)}
         channels = [(axis, name) for axis in AXES for name in channel_names(self)]
@@ -257,12 +290,45 @@ class SpatialLoop:
                 S[row, place[axis, "real force rate"]] += h
                 S[row, place["z", "speed"]] = h * size[j, 0]
                 S[row, place["z", "acceleration"]] = h * size[j, 1]
+                if j == Z:
+                    S[row, place["z", "acceleration"]] += load * self.mass
                 S[row, place[axis, "disturbance rate"]] = h
         back = {"hold and latency": self.period + self.latency, "observer's sampling": self.period}
         return CoupledModel(blocks, S, np.array([back.get(name, 0.0) for _, name in channels]))
 
-    def _block(self, j: int, slopes: ForceSlopes, effect: Cancelled, gain: float) -> Block:
+    def centres(self, slopes: ForceSlopes, tilt: float, j: int) -> tuple[float, float, float]:
+        """Return the middles of a_z [N/m], a_v [N/(m/s)] and beta that the model has on an axis."""
+        if j != Z:
+            return 0.0, 0.0, 0.0
+        return (
+            sum(slopes.at(0)) / 2,
+            sum(slopes.at(1)) / 2,
+            sum(self.cancelled(slopes, tilt).beta) / 2,
+        )
+
+    def drive(self, slopes: ForceSlopes, tilt: float, j: int) -> Array:
+        """Return F0_d', what the plan alone asks of F0': factors (3,) of its v_d, a_d, j_d."""
+        a_z, a_v, beta = self.centres(slopes, tilt, j)
+        return (1 - beta) * np.array([-a_z, -a_v, self.mass])
+
+    def fed_forward(self, slopes: ForceSlopes, tilt: float, j: int) -> Array:
+        """Return the known part of nu along a compensated plan: factors (3,) of v_d, a_d, j_d.
+
+        To be held from a sample on average h / 2 old; needs ``lead``.
+        """
+        assert self.lead is not None
+        a_z, a_v, beta = self.centres(slopes, tilt, j)
+        ahead = self.lead[Z]
+        sooner = ahead - self.period / 2
+        along = np.array(
+            [-a_z * sooner, -a_z * ahead**2 / 2 - a_v * sooner,
+             self.mass * (self.lead[j] - self.period / 2) - a_z * ahead**3 / 6 - a_v * ahead**2 / 2]
+        )  # fmt: skip
+        return (1 - beta) * along
+
+    def _block(self, j: int, slopes: ForceSlopes, tilt: float, gain: float) -> Block:
         m, k_p, k_v, ell = self.mass, self.k_p[j], self.k_v[j], self.observer
+        effect = self.cancelled(slopes, tilt)
         A, b, C = self.contract(j)
         still = np.linalg.solve(A, b)
         assert abs(C @ still + 1) < 1e-9, "the contract's H must have gain 1 at rest"
@@ -295,6 +361,11 @@ class SpatialLoop:
         gamma = m * unit["reference jerk"] - k_p * v - k_v * error - d_rate
         gamma = gamma - a_z * speed - a_v * acceleration + unit["height and speed slopes"]
         rate = (1 - beta) * gamma + unit["thrust slope on wanted force"]
+        planned = zero
+        if self.lead is not None:
+            motion = [unit[name] for name in KNOWN[:3]]
+            nu = nu + _sum(self.fed_forward(slopes, tilt, j), motion)
+            planned = _sum(self.drive(slopes, tilt, j), motion)
         eta_rate = [_sum(A[k], eta) + b[k] * nu + still[k] * rate for k in range(len(b))]
         # the last row of A eta + b nu is the lag's rate times what the motors see
         lagging = (_sum(A[-1], eta) + b[-1] * nu) / -A[-1, -1]
@@ -304,9 +375,9 @@ class SpatialLoop:
         if "motor lag" in unit:
             inner = inner + C[-1] * unit["motor lag"]
         signals = {
-            "force error": delta, "wanted force rate": gamma, "force rate": rate, "speed": speed,
-            "acceleration": acceleration, "lag's input": lagging, "disturbance rate": d_rate,
-            "real force rate": inner,
+            "force error": delta, "wanted force rate": gamma, "force rate": rate - planned,
+            "speed": speed, "acceleration": acceleration, "lag's input": lagging,
+            "disturbance rate": d_rate, "real force rate": inner,
         }  # fmt: skip
         seen = seen_names(self, AXES[j])
         outputs = [p, v, wanted, d, self.reply(slopes, j)[0] * wanted + delta]

@@ -4,6 +4,10 @@ As ``tube`` for the vertical loop: what comes from outside is put together for e
 time grid, and ``causal_bounds`` turns it into bounds, here with the model of ``spatial_model``, one
 block for each axis. The contract's error c enters like the force error, but where the real force
 is; a jump of the wanted acceleration moves F0 by (I - beta) m times the jump.
+
+Along a compensated plan what ``spatial_lead`` says is left is added to the command's noise, and its
+kicks to the inner loop's state; the tube of the hover says first how far the mass that is flown, and
+the step of the observer when it is taken, can be off.
 """
 
 import math
@@ -13,11 +17,18 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.linalg import expm
 
-from neural_lander.controller.causal_bounds import CausalBounds, bounds_along, running_maximum
-from neural_lander.controller.force_slopes import ForceSlopes
+from neural_lander.controller.causal_bounds import (
+    CausalBounds,
+    CoupledModel,
+    bounds_along,
+    running_maximum,
+)
+from neural_lander.controller.force_slopes import ForceSlopes, Z
 from neural_lander.controller.loop_model import Interval
 from neural_lander.controller.reference_cells import ReferenceCells
+from neural_lander.controller.spatial_lead import LeftOver, left_over, mass_found, weighing_cell
 from neural_lander.controller.spatial_model import (
     AXES,
     OUTPUTS,
@@ -86,6 +97,8 @@ class SpatialSegment:
     """Range of collective thrust in its box [N]."""
     tilt: float
     """Half angle of the cone of its box [rad]."""
+    sideways: float = math.inf
+    """Bound of the horizontal part of every force in its box [N]; inf: none but cone and thrust."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +142,10 @@ class SpatialTube:
     """(3,) Largest real part of the last segment's eigenvalues per axis [1/s]: below 0."""
     shares: dict[str, dict[str, float]]
     """For each axis: where the greatest position error comes from, by channel and input."""
+    load: float = 0.0
+    """Bound of |kappa|, by which the mass that is flown differs from the believed one, as a share."""
+    step: float = 0.0
+    """Bound of the step of the observer's force when that mass is taken [N]."""
 
     @property
     def position(self) -> Array:
@@ -187,6 +204,7 @@ def tube_in_space(
     errors: SpatialErrors,
     start: SpatialStart,
     rest: int,
+    descent: float = 0.0,
 ) -> SpatialTube:
     """Return the tube along a plan; infinite where a condition of the recursion fails.
 
@@ -197,6 +215,8 @@ def tube_in_space(
         errors: of the learned force and of the contract.
         start: at the first cell's start, with its force.
         rest: first cell at which the plan is at rest.
+        descent: when the descent of a compensated plan begins [s]; a segment begins at its
+            ``weighing_cell``.
     """
     assert start.force is not None
     models = [loop.channels(s.slopes, s.tilt) for s in segments]
@@ -230,27 +250,42 @@ def tube_in_space(
     for i, moved in _jumps(cells, segments, loop, of_cell):
         for j in range(3):
             inject[j][i, 2] += moved[j]
-    outside = _outside(cells, segments, loop, errors, start, of_cell)
+    reference = np.stack([c.middle[:, 1:] for c in cells], axis=1)
+    constant = np.array(errors.constant, dtype=np.float64)
+    base = _outside(cells, segments, loop, errors, start, of_cell)
+    outside, load, step = base, 0.0, 0.0
+    if loop.lead is not None:
+        weighing = weighing_cell(loop, descent, cell)
+        if loop.observer:  # of all the time before the mass is known
+            hover = slice(0, min(weighing + 3, n))
+            more, kicks = _left(cells, segments, loop, of_cell, np.zeros(n))
+            found = bounds_along(
+                models, of_cell[hover], cell, (base + more)[hover], begin,
+                [(i + k)[hover] for i, k in zip(inject, kicks, strict=True)], reference[hover],
+                constant, hover.stop - 1, shapes,
+            )  # fmt: skip
+            fed = found.amplitude[:, _channels_named(loop, "observer's sampling")[Z]]
+            fed = fed + errors.changing[Z]
+            fed = fed + loop.one_noise * loop.observer * loop.mass * loop.noise_velocity[Z]
+            load, step = mass_found(loop, descent, cell, fed, errors.constant[Z])
+        of_load = np.where(np.arange(n) >= weighing, load, 0.0)
+        models = [loop.channels(s.slopes, s.tilt, float(of_load[s.first])) for s in segments]
+        more, kicks = _left(cells, segments, loop, of_cell, of_load)
+        outside = base + more
+        inject = [i + k for i, k in zip(inject, kicks, strict=True)]
+        _take_mass(
+            models, segments, loop, of_cell, (weighing, descent, cell), step, outside, inject
+        )
     found = bounds_along(
-        models,
-        of_cell,
-        cell,
-        outside,
-        begin,
-        inject,
-        np.stack([c.middle[:, 1:] for c in cells], axis=1),
-        np.array(errors.constant, dtype=np.float64),
-        rest,
-        shapes,
+        models, of_cell, cell, outside, begin, inject, reference, constant, rest, shapes
     )
     seen = [b.seen for b in models[0].blocks]
-    hold = [k * len(channel_names(loop)) + channel_names(loop).index("hold and latency")
-            for k in range(3)]  # fmt: skip
+    hold = _channels_named(loop, "hold and latency")
     computed = found.amplitude[:, hold]
     if start.beyond is not None:  # what the pipeline holds at first is upright, at weight
         empty = replace(start, force=(0.0, 0.0, 0.0))
-        places = _hold_columns(loop)
-        pipeline = outside - _outside(cells, segments, loop, errors, empty, of_cell)
+        places = _columns_named(loop, "hold and latency")
+        pipeline = base - _outside(cells, segments, loop, errors, empty, of_cell)
         computed = computed - pipeline[:, places]
     abscissa = np.array([np.linalg.eigvals(b.A).real.max() for b in models[-1].blocks])
     gain = np.array([loop.noise_gain(s.slopes, s.tilt)[0] for s in segments])[of_cell]
@@ -266,14 +301,94 @@ def tube_in_space(
         found.small_gain_after,
         abscissa,
         _named(found, loop),
+        load,
+        step,
     )
 
 
-def _hold_columns(loop: SpatialLoop) -> list[int]:
-    """Return where among all unknown inputs "hold and latency" of x, y, z stand."""
+def _channels_named(loop: SpatialLoop, name: str) -> list[int]:
+    """Return where among all channels one of x, y, z stands."""
+    names = channel_names(loop)
+    return [k * len(names) + names.index(name) for k in range(3)]
+
+
+def _columns_named(loop: SpatialLoop, wanted: str) -> list[int]:
+    """Return where among all unknown inputs one of x, y, z stands."""
     names = [(axis, name) for axis in AXES for name in
              (*channel_names(loop), *unknown_names(loop, axis))]  # fmt: skip
-    return [names.index((axis, "hold and latency")) for axis in AXES]
+    return [names.index((axis, wanted)) for axis in AXES]
+
+
+def _left(
+    cells: AxisCells,
+    segments: Sequence[SpatialSegment],
+    loop: SpatialLoop,
+    of_cell: npt.NDArray[np.int64],
+    load: Array,
+) -> tuple[Array, list[Array]]:
+    """Return what a feed-forward leaves: of the unknown inputs (cells, all), and jumps by block.
+
+    ``load`` (cells,): bounds of |kappa|.
+    """
+    cell = cells[0].cell
+    left: LeftOver = left_over(cells, [(s.slopes, s.tilt) for s in segments], loop, of_cell, load)
+    rest = np.array([loop.cancelled(s.slopes, s.tilt).rest[:, Z] for s in segments])[of_cell]
+    size = np.array([s.slopes.magnitude[:, 2] for s in segments])[of_cell]
+    heard = load * loop.observer * loop.mass * loop.noise_velocity[Z]
+    reach = reach_of(loop, cell)
+    names = sum(len(channel_names(loop)) + len(unknown_names(loop, a)) for a in AXES)
+    outside = np.zeros((len(of_cell), names))
+    outside[:, _columns_named(loop, "hold and latency")] = left.held + running_maximum(
+        rest * heard[:, None], reach
+    )
+    kicks = []
+    rate = (1 / loop.lag[0] + 1 / loop.lag[1]) / 2
+    unknown = (1 / loop.lag[0] - 1 / loop.lag[1]) / 2 / rate
+    for j in range(3):
+        _, b, _ = loop.contract(j)
+        kick = np.zeros((len(of_cell), 2 + len(b) + bool(loop.observer)))
+        kick[:, 1 + len(b)] = b[-1] * (1 + unknown) * left.kick[:, j]
+        kicks.append(kick)
+    if loop.observer:  # it does not see that step of the real force until its next sample
+        sampled = size * kicks[Z][:, 2:3]
+        sampled[:, Z] += kicks[Z][:, 2]
+        sampled = running_maximum(sampled, math.ceil(loop.period / cell - 1e-9))
+        sampled[:, Z] += heard
+        outside[:, _columns_named(loop, "observer's sampling")] = sampled
+    return outside, kicks
+
+
+def _take_mass(
+    models: Sequence[CoupledModel],
+    segments: Sequence[SpatialSegment],
+    loop: SpatialLoop,
+    of_cell: npt.NDArray[np.int64],
+    when: tuple[int, float, float],
+    step: float,
+    outside: Array,
+    inject: Sequence[Array],
+) -> None:
+    """Let the observer's force step by up to ``step`` [N] when the mass is taken, and F0 with it.
+
+    ``when``: cell, start of the descent [s], length of a cell [s]. The step comes in this cell or, up
+    to two periods later, in the next: e^{At} J = e^{A (t + r)} J + e^{At} (I - e^{Ar}) J.
+    """
+    if step == 0:
+        return
+    first, descent, cell = when
+    reach, places = reach_of(loop, cell), _columns_named(loop, "hold and latency")
+    last = int((descent - loop.latency + 2 * loop.period) / cell)
+    for i in range(first, min(last, len(of_cell) - 1) + 1):
+        segment = segments[of_cell[i]]
+        moved = loop.cancelled(segment.slopes, segment.tilt).rest[:, Z] * step
+        for j, block in enumerate(models[of_cell[i]].blocks):
+            jump = np.zeros(len(block.A))
+            jump[2] = moved[j]
+            jump[-1] += step * (j == Z)
+            if i > first:
+                jump = expm(np.abs(block.A) * 2 * loop.period) @ jump - jump
+            inject[j][i] += jump
+        outside[i : i + reach + 2, places] += moved
 
 
 def reach_of(loop: SpatialLoop, cell: float) -> int:
@@ -329,7 +444,10 @@ def _outside(
     for i, moved in _jumps(cells, segments, loop, of_cell):
         noise[i : i + reach + 2] += moved
     measured = np.array(
-        [loop.observer_noise(s.slopes, s.tilt, s.thrust[1], errors.step) for s in segments]
+        [
+            loop.observer_noise(s.slopes, s.tilt, s.thrust[1], errors.step, s.sideways)
+            for s in segments
+        ]
     )[of_cell]
     measured = running_maximum(measured, math.ceil(loop.period / cell - 1e-9))
     columns = []

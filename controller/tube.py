@@ -133,14 +133,21 @@ HEIGHT_EDGES = (0.0, 0.03, 0.07, 0.12, 0.18, 0.26, 0.36, 0.48, 0.62, 0.8, 1.0, 1
 
 
 def segment_ranges(
-    cells: ReferenceCells, rest: int, edges: Sequence[float] = HEIGHT_EDGES
+    cells: ReferenceCells,
+    rest: int,
+    edges: Sequence[float] = HEIGHT_EDGES,
+    cut: int | None = None,
 ) -> list[tuple[int, int]]:
     """Return (first, end) of runs of cells whose middle height is between the same two edges.
 
-    From cell ``rest`` on the plan does not move: a run of its own, with the smallest box.
+    From cell ``rest`` on the plan does not move: a run of its own, with the smallest box. Another
+    begins at cell ``cut``.
     """
     band = np.searchsorted(np.asarray(edges), cells.middle[:, 0], side="right")
-    cuts = sorted({0, *(np.flatnonzero(np.diff(band)) + 1).tolist(), rest, len(band)})
+    cuts = sorted(
+        {0, *(np.flatnonzero(np.diff(band)) + 1).tolist(), rest, len(band)}
+        | ({cut} if cut is not None else set())
+    )
     return [(a, b) for a, b in pairwise(cuts) if b > a]
 
 

@@ -98,6 +98,12 @@ def assumptions_in_space(
             "the observer's rotor speeds and velocities are of the same moment, at most "
             f"{loop.period:g} s old, and its thrust is off by at most {loop.noise_thrust:.2%}"
         )
+    share = tube.get("watch", {}).get("mass_share", 0.0)
+    if share:
+        lines.append(
+            f"the mass is the vehicle file's; what noise and errors make the hover find differs from it "
+            f"by at most {share:.2%}, which is in the tube"
+        )
     return tuple(lines)
 
 
@@ -116,6 +122,8 @@ def watched(loop: VerticalLoop, vehicle: Vehicle, tube: dict[str, Any] | None) -
             lines.append(
                 f"disturbance estimate below its bound of the moment, at most {a:.3g}/{b:.3g}/{c:.3g} N"
             )
+        if watch.get("mass_share"):
+            lines.append(f"mass found in hover within {watch['mass_share']:.2%} of the file's")
         lines.append(f"at most {LATE * watch['longest_step_s']:.3g} s between two control steps")
     else:
         lines.append(f"control period + latency at most {loop.period + loop.latency:g} s")

@@ -59,12 +59,25 @@ SAME_PLAN = 1e-3
 EVERY = 25
 """Every so many rows of a log are compared with the plan."""
 
-SHAPE_CONSTANT = (0.004, 0.004, 0.004)
-SHAPE_CHANGING = (0.010, 0.010, 0.010)
-SHAPE_CONTRACT = (0.008, 0.008, 0.008)
-SHAPE_CONTRACT_STEP = (0.0008, 0.0008, 0.0008)
-"""Shapes w, per axis, as shares of weight: how the parts stood to each other in flights of the
-standard experiment. A wrong shape costs width, not truth."""
+
+@dataclass(frozen=True)
+class Shapes:
+    """Shapes w, per axis, as shares of weight: how the parts stood to each other in flights of the
+    standard experiment other than those that calibrate. A wrong shape costs width, not truth."""
+
+    constant: tuple[float, float, float]
+    changing: tuple[float, float, float]
+    contract: tuple[float, float, float]
+    contract_step: tuple[float, float, float]
+
+    def table(self) -> Array:
+        """(4, 3) In order."""
+        return np.array([self.constant, self.changing, self.contract, self.contract_step])
+
+
+SHAPES = Shapes((0.004,) * 3, (0.010,) * 3, (0.008,) * 3, (0.0008,) * 3)
+SHAPES_FAST = Shapes((0.0015,) * 3, (0.016,) * 3, (0.008, 0.008, 0.009), (0.0006,) * 3)
+"""Along compensated plans: short flights, in which the noise of the force's label weighs more."""
 
 
 @dataclass(frozen=True)
@@ -81,14 +94,11 @@ class Score:
     contract_step: Array
     """How far c moves in a control period."""
 
-    def joint(self, weight: float) -> float:
+    def joint(self, weight: float, shapes: Shapes = SHAPES) -> float:
         """Return the greatest share of a shape."""
-        shapes = weight * np.array(
-            [SHAPE_CONSTANT, SHAPE_CHANGING, SHAPE_CONTRACT, SHAPE_CONTRACT_STEP]
-        )
         parts = [self.constant, self.changing, self.contract, self.contract_step]
         found = np.abs(np.stack(parts))
-        return float((found / shapes).max())
+        return float((found / (weight * shapes.table())).max())
 
 
 @dataclass(frozen=True)
@@ -181,15 +191,16 @@ def calibrate(
             f"calibration flights: {len(paths)}, too few for alpha {alpha:g}; missing: "
             f"{needed - len(paths)}, needed in all: {needed}"
         )
-    joint = sorted(score.joint(vehicle.weight) for score in scores)[rank - 1]
+    shapes = SHAPES_FAST if plan is not None and plan.compensated else SHAPES
+    joint = sorted(score.joint(vehicle.weight, shapes) for score in scores)[rank - 1]
 
     def bound(shape: tuple[float, float, float]) -> tuple[float, float, float]:
         x, y, z = (joint * s * vehicle.weight for s in shape)
         return x, y, z
 
     return Calibration(
-        bound(SHAPE_CONSTANT), bound(SHAPE_CHANGING), bound(SHAPE_CONTRACT),
-        bound(SHAPE_CONTRACT_STEP), alpha, rank,
+        bound(shapes.constant), bound(shapes.changing), bound(shapes.contract),
+        bound(shapes.contract_step), alpha, rank,
         tuple(scores),
     )  # fmt: skip
 

@@ -108,13 +108,17 @@ class RestrictedForce:
             self.found[key] = ForceSlopes(lower, upper)
         return self.found[key]
 
-    def sideways(self, height: Interval, speed: Interval, thrust: Interval) -> Array:
-        """Return bounds (2,) of the force along x and y over a box [N]."""
+    def sideways(
+        self, height: Interval, speed: Interval, thrust: Interval, parts: int = 1
+    ) -> Array:
+        """Return bounds (2,) of the force along x and y over a box [N], cut into ``parts`` a side."""
         box = np.array([height, speed, thrust])
         slopes = self.slopes(height, speed, thrust, 0.3, 500)
-        centre = self.force(*box.mean(axis=1))
-        reach = slopes.magnitude @ ((box[:, 1] - box[:, 0]) / 2)
-        force = (np.abs(centre) + reach)[:2]
+        half = (box[:, 1] - box[:, 0]) / 2 / parts
+        sides = [np.linspace(a + r, b - r, parts) for (a, b), r in zip(box, half, strict=True)]
+        centre = self.force(*np.meshgrid(*sides, indexing="ij")).reshape(-1, 3)
+        reach = slopes.magnitude @ half
+        force = (np.abs(centre).max(axis=0) + reach)[:2]
         if self.turns:
-            force = np.full(2, np.hypot(centre[0], centre[1]) + reach[0])
+            force = np.full(2, np.hypot(centre[:, 0], centre[:, 1]).max() + reach[0])
         return np.asarray(force)

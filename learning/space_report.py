@@ -58,7 +58,8 @@ def space_table(proof: SpatialProof, plan: Plan, loop: SpatialLoop) -> dict[str,
     if tube is None or not tube.finite:
         return table
     after = tube.after
-    noise = loop.observer * loop.mass * np.array(loop.noise_velocity) + loop.shift()
+    noise = loop.observer * loop.mass * np.array(loop.noise_velocity) * (1 + tube.load)
+    noise += loop.shift()
     return table | {
         "cell_s": tube.cell,
         "t_s": np.round(tube.times, 6).tolist(),
@@ -101,6 +102,7 @@ def _watch(proof: SpatialProof, loop: SpatialLoop) -> dict[str, Any]:
         "contract_n": _up(np.array(proof.errors.contract) + seen),
         "noise_position_m": max(loop.noise_position),
         "noise_velocity_m_s": max(loop.noise_velocity),
+        "mass_share": math.ceil(tube.load * 1e6) / 1e6,
     }
 
 

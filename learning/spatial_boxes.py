@@ -40,8 +40,10 @@ class SpatialForce(Protocol):
         """Return intervals of every tangent and secant in a box."""
         ...
 
-    def sideways(self, height: Interval, speed: Interval, thrust: Interval) -> Array:
-        """Return bounds (2,) of the force along x and y over a box [N]."""
+    def sideways(
+        self, height: Interval, speed: Interval, thrust: Interval, parts: int = 1
+    ) -> Array:
+        """Return bounds (2,) of the force along x and y over a box [N], cut into ``parts`` a side."""
         ...
 
 
@@ -69,6 +71,10 @@ class SpatialBox:
     """Wanted, commanded, held and real [N]."""
     reached_tilt: float
     """Of wanted, commanded, held and real force [rad]."""
+    sideways: float = math.inf
+    """Horizontal part of a force [N]; inf: no more than cone and thrust say."""
+    reached_sideways: float = 0.0
+    """[N]"""
 
 
 @dataclass(frozen=True)
@@ -113,18 +119,21 @@ class Radii:
     """Of the vertical force [N]."""
     tilt: float
     """[rad]"""
+    sideways: float = math.inf
+    """Of the horizontal part of a force [N]; inf: no more than cone and thrust say."""
 
     def values(self) -> Array:
-        """(4,) In order."""
-        return np.array([self.height, self.speed, self.thrust, self.tilt])
+        """(4,) or, with ``sideways``, (5,) In order."""
+        sides = [self.sideways] if math.isfinite(self.sideways) else []
+        return np.array([self.height, self.speed, self.thrust, self.tilt, *sides])
 
     def larger(self, need: "Radii", growth: float) -> "Radii":
         """Return these, grown beyond ``need`` where they do not hold it."""
         a, b = need.values(), self.values()
-        z, v, thrust, tilt = np.where(a >= b, growth * np.maximum(a, b), b)
-        return Radii(float(z), float(v), float(thrust), min(float(tilt), STEEPEST))
+        z, v, thrust, tilt, *sides = np.where(a >= b, growth * np.maximum(a, b), b)
+        rest = [float(x) for x in sides]
+        return Radii(float(z), float(v), float(thrust), min(float(tilt), STEEPEST), *rest)
 
     def shrunk(self, need: "Radii") -> "Radii":
         """Return these, drawn in to a little more than ``need``."""
-        z, v, thrust, tilt = np.minimum(ROOM * need.values() + 1e-9, self.values())
-        return Radii(float(z), float(v), float(thrust), float(tilt))
+        return Radii(*map(float, np.minimum(ROOM * need.values() + 1e-9, self.values())))

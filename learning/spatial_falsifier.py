@@ -8,6 +8,9 @@ control step). The adjoint of exactly this computation gives the sensitivity of 
 time to each of them; bound times sign is flown, linearised again, and flown. Then single blocks
 are flipped, and the latency made to jitter, and what makes the worst flight worse is kept.
 
+Along a compensated plan the law is flown as it is: what it feeds forward, and the mass that it finds in
+hover, whose effect the adjoint carries, too.
+
 A tube that any of these flights leaves is unsound; one far above the worst of them is loose.
 """
 
@@ -20,7 +23,14 @@ import numpy.typing as npt
 from scipy.linalg import expm
 
 from neural_lander.controller.compiled import blank_record
-from neural_lander.controller.setpoint import RECORD_FIELDS, Plan, setpoint, store_plan
+from neural_lander.controller.hover_mass import SETTLED, STEADY_RATE, shown
+from neural_lander.controller.setpoint import (
+    RECORD_FIELDS,
+    Plan,
+    setpoint,
+    setpoint_ahead,
+    store_plan,
+)
 from neural_lander.controller.spatial_model import SpatialLoop
 from neural_lander.controller.spatial_tube import SpatialErrors, SpatialTube
 from neural_lander.controller.vehicle import GRAVITY
@@ -222,6 +232,13 @@ class _Flight:
         dt, sub = loop.period / world.sub, world.sub
         samples = loop.period * np.arange(world.steps, dtype=np.float64)
         self.reference = _samples_of(world.plan, samples)
+        self.ahead, late = fed_forward(world.plan, loop, samples), loop.latency
+        weighing, shows = -1, 1.0
+        if loop.along(world.plan).lead is not None and loop.observer:
+            first = int(np.argmax(samples >= world.plan.descent_start - late))
+            shows = shown(loop.observer, float(samples[first]))
+            if samples[-1] >= world.plan.descent_start - late and shows >= SETTLED:
+                weighing = first
         force = world.force
         sizes = np.array([3, *(len(b) for _, b in force.layers)], dtype=np.int64)
         self.net = (
@@ -243,8 +260,10 @@ class _Flight:
         low, high = loop.thrust_limits
         self.numbers = np.array(
             [loop.mass, loop.period, sub, loop.observer, GRAVITY, low,
-             min(high, 10 * loop.mass * GRAVITY), world.beyond]
+             min(high, 10 * loop.mass * GRAVITY), world.beyond, weighing, shows,
+             loop.observer_limit, STEADY_RATE]
         )  # fmt: skip
+        self.heard, self.weighed = np.zeros(world.steps), np.zeros(2)
         self.gains = np.array([loop.k_p, loop.k_v])
         n = world.steps
         self.plant, self.heading = np.zeros((n * sub, 3, 3)), np.zeros((n * sub, 3))
@@ -260,7 +279,7 @@ class _Flight:
             self.net, self.reference, self.numbers, self.gains, self.step, self.push, self.look,
             self.still, inputs.latency, inputs.error + inputs.steady, inputs.contract, inputs.noise,
             begin, errors, self.plant, self.heading, self.newest, self.at_command, self.at_observer,
-            self.at_ideal, self.measured,
+            self.at_ideal, self.measured, self.ahead, self.heard, self.weighed,
         )  # fmt: skip
         return errors
 
@@ -270,7 +289,7 @@ class _Flight:
         adjoint(
             k, column, self.numbers, self.gains, self.step, self.push, self.look, self.plant,
             self.heading, self.newest, self.at_command, self.at_observer, self.at_ideal,
-            self.measured, g.error, g.contract, g.noise,
+            self.measured, self.ahead, self.heard, self.weighed, g.error, g.contract, g.noise,
         )  # fmt: skip
         return Inputs(
             sign * np.sign(g.error) * errors.changing,
@@ -279,6 +298,27 @@ class _Flight:
             sign * np.sign(g.noise) * self.world.noise_bounds(),
             g.latency,
         )
+
+
+def fed_forward(plan: Plan, loop: SpatialLoop, times: Array) -> Array:
+    """Return what the law feeds forward at samples, (n, 5): m (a_d + lead j_d)(t + L) per axis [N],
+    and how far the plan moves height [m] and vertical speed [m/s] until the command is thrust."""
+    record = blank_record(np.dtype(RECORD_FIELDS, align=True))[0]
+    store_plan(record, plan, 0.0)
+    lead = loop.along(plan).lead
+    fed = np.zeros((len(times), 5))
+    for k, t in enumerate(times):
+        record["piece_ahead"] = 0
+        p, v, a, _ = setpoint_ahead(record, float(t))
+        if lead is None:
+            fed[k, :3] = loop.mass * np.array(a)
+            continue
+        soon = float(t) + loop.latency
+        _, _, a, j = setpoint_ahead(record, soon)
+        there, speed, _, _ = setpoint_ahead(record, soon + lead[2])
+        fed[k, :3] = loop.mass * (np.array(a) + np.array(lead) * j)
+        fed[k, 3:] = max(there[2], 0.0) - max(p[2], 0.0), speed[2] - v[2]
+    return fed
 
 
 def _samples_of(plan: Plan, times: Array) -> Array:

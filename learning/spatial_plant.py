@@ -4,6 +4,11 @@
     xi_j advances by its exact step under the held command; the rest by steps of the plant
     lambda(t) = (d flow / d state)' lambda(t + dt),           gradient = (d flow / d input)' lambda
 
+``ahead`` (steps, 5) is what the law feeds forward: m (a_d + lead j_d)(t + L) [N], and how far the plan
+moves height and vertical speed until then; along a plan that is not compensated m a_d(t), and 0. At
+sample ``weighing`` the observer's force behind a low pass, over the share of it that shows by then,
+is taken for a mass (``hover_mass``); -1: never.
+
 ``at_*`` keep the slopes of phi in z, v, T and a unit vector: along F_c, along F0, along the measured
 force; ``plant`` and ``heading`` the same at every plant step.
 """
@@ -54,11 +59,19 @@ def _solve(
 def simulate(
     net: Any, reference: Any, numbers: Any, gains: Any, step: Any, push: Any, look: Any, still: Any,
     latency: Any, e: Any, c: Any, noise: Any, begin: Any, errors: Any, plant: Any, heading: Any,
-    newest: Any, at_command: Any, at_observer: Any, at_ideal: Any, measured: Any,
+    newest: Any, at_command: Any, at_observer: Any, at_ideal: Any, measured: Any, ahead: Any,
+    heard: Any, weighed: Any,
 ) -> None:  # fmt: skip
-    """Fly; write errors (steps, 15) and the tangents that the adjoint needs."""
+    """Fly; write errors (steps, 15) and the tangents that the adjoint needs.
+
+    ``heard`` (steps,): vertical speed as it was measured; ``weighed`` (2,): kappa, and whether the
+    observer's limit cut it.
+    """
     m, h, sub, ell, g = numbers[0], numbers[1], int(numbers[2]), numbers[3], numbers[4]
     low, high, beyond = numbers[5], numbers[6], numbers[7]
+    weighing, shows, limit, slow = int(numbers[8]), numbers[9], numbers[10], numbers[11]
+    load, steady = 0.0, 0.0
+    weighed[:] = 0.0
     k_p, k_v = gains[0], gains[1]
     steps, dt = len(reference), h / sub
     work = np.zeros((len(net[0]) + 3, max(net[0].max(), 3)))
@@ -84,12 +97,21 @@ def simulate(
             real[j] = c[k, j]
             for i in range(3):
                 real[j] += look[j, i] * xi[j, i]
+        heard[k] = vh[2]
+        if k == weighing:
+            d_new = min(max(steady / shows, -limit), limit)
+            load, steady = -d_new / (m * g), d_new
+            weighed[0], weighed[1] = load, 1.0 if abs(d_new) == limit else 0.0
+            w[2] = m * (1.0 + load) * vh[2] - d_new / ell
         for j in range(3):
             d, d_true = 0.0, 0.0
+            flown = m * (1.0 + load) if j == 2 else m
             if ell > 0.0:
-                d, d_true = ell * (m * vh[j] - w[j]), ell * (m * v[j] - w[j])
+                d, d_true = ell * (flown * vh[j] - w[j]), ell * (flown * v[j] - w[j])
+            if j == 2:
+                steady += h * slow * (d - steady)
             rate[j] = d
-            wanted[j] = m * reference[k, 2, j] - d
+            wanted[j] = ahead[k, j] * (flown / m) - d
             wanted[j] -= k_v[j] * (vh[j] - reference[k, 1, j])
             wanted[j] -= k_p[j] * (ph[j] - reference[k, 0, j])
             wanted_true[j] = m * reference[k, 2, j] - d_true
@@ -117,7 +139,10 @@ def simulate(
             wanted[j] -= beyond * vh[j]
             wanted_true[j] -= beyond * v[j]
         guess = _length(commands[k - 1]) if k else _length(first)
-        _solve(net, ph[2], vh[2], wanted, guess, low, high, work, at_command[k], commands[k])
+        _solve(
+            net, ph[2] + ahead[k, 3], vh[2] + ahead[k, 4], wanted, guess, low, high, work,
+            at_command[k], commands[k],
+        )  # fmt: skip
         _solve(net, p[2], v[2], wanted_true, guess, low, high, work, at_ideal[k], ideal)
         for j in range(3):
             errors[k, j] = p[j] - reference[k, 0, j]
@@ -168,11 +193,13 @@ def simulate(
 def adjoint(
     target: int, column: int, numbers: Any, gains: Any, step: Any, push: Any, look: Any, plant: Any,
     heading: Any, newest: Any, at_command: Any, at_observer: Any, at_ideal: Any, measured: Any,
-    g_e: Any, g_c: Any, g_noise: Any,
+    ahead: Any, heard: Any, weighed: Any, g_e: Any, g_c: Any, g_noise: Any,
 ) -> None:  # fmt: skip
     """Write the gradient of one error at step ``target`` in force error, contract error, noise."""
     m, h, sub, ell = numbers[0], numbers[1], int(numbers[2]), numbers[3]
     k_p, k_v, dt = gains[0], gains[1], h / sub
+    weighing, shows, slow, load = int(numbers[8]), numbers[9], numbers[11], weighed[0]
+    weight, l_s, g_load = m * numbers[4], 0.0, 0.0  # of the low pass, and of kappa
     l_p, l_v, l_w, l_xi = np.zeros(3), np.zeros(3), np.zeros(3), np.zeros((3, 3))
     if column < 3:
         l_p[column] = 1.0
@@ -188,8 +215,11 @@ def adjoint(
         _through_solver(seed, at_ideal[target])
         for i in range(3):
             l_p[i] -= k_p[i] * seed[i]
-            l_v[i] -= (k_v[i] + ell * m) * seed[i]
+            heavier = 1.0 + load if i == 2 and target >= weighing >= 0 else 1.0
+            l_v[i] -= (k_v[i] + ell * m * heavier) * seed[i]
             l_w[i] += ell * seed[i]
+            if i == 2 and target >= weighing >= 0:
+                g_load -= ell * m * heard[target] * seed[i]
             l_p[2] -= at_ideal[target, i, 0] * seed[i]
             l_v[2] -= at_ideal[target, i, 1] * seed[i]
     g_command = np.zeros((target + 1, 3))
@@ -223,13 +253,12 @@ def adjoint(
         _through_solver(share, at_command[k])
         for j in range(3):
             g_noise[k, j] = -k_p[j] * share[j]
-            g_noise[k, 3 + j] = -(k_v[j] + ell * m) * share[j]
+            g_noise[k, 3 + j] = -k_v[j] * share[j]
             g_noise[k, 2] -= at_command[k, j, 0] * share[j]
             g_noise[k, 5] -= at_command[k, j, 1] * share[j]
         if ell > 0.0:
             along = 0.0
             for j in range(3):
-                g_noise[k, 3 + j] += ell * m * g_rate[j]
                 g_noise[k, 2] += at_observer[k, j, 0] * g_rate[j]
                 g_noise[k, 5] += at_observer[k, j, 1] * g_rate[j]
                 along += at_observer[k, j, 2] * g_rate[j]
@@ -241,8 +270,24 @@ def adjoint(
                 g_noise[k, 6] += g_real[j] * real[j]
             g_noise[k, 7] = g_real[2] * real[1] - g_real[1] * real[2]
             g_noise[k, 8] = g_real[0] * real[2] - g_real[2] * real[0]
+        knows = k >= weighing >= 0
         for j in range(3):
-            l_w[j] -= ell * (g_rate[j] - share[j])
+            g_d = g_rate[j] - share[j]
+            heavier = 1.0
+            if j == 2:
+                g_d += h * slow * l_s
+                l_s *= 1.0 - h * slow
+                if knows:
+                    heavier += load
+                    g_load += share[j] * ahead[k, j] + ell * m * heard[k] * g_d
+            if ell > 0.0:
+                g_noise[k, 3 + j] += ell * m * heavier * g_d
+                l_w[j] -= ell * g_d
+        if k == weighing:
+            g_noise[k, 5] += m * (1.0 + load) * l_w[2]
+            g_new = l_s - l_w[2] / ell - (g_load + m * heard[k] * l_w[2]) / weight
+            l_w[2], l_s = 0.0, g_new / shows * (1.0 - weighed[1])
+        for j in range(3):
             l_p[j] += g_noise[k, j]
             l_v[j] += g_noise[k, 3 + j]
     for j in range(3):

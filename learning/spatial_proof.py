@@ -38,6 +38,9 @@ FINE = 0.006
 
 FINAL_ROUNDS = 3
 
+COARSE_AHEAD = 0.008
+"""Of the coarse grid along a compensated plan, whose jerk steps [s]."""
+
 FIRST_RADII = (0.1, 0.1)
 """Of thrust, as a share of weight, and of tilt [rad]."""
 
@@ -75,10 +78,12 @@ def prove_space(
     tell = progress or (lambda share, text: None)
     start = start or SpatialStart()
     weight = loop.mass * GRAVITY
-    coarse = Round.on(plan, force, loop, errors, start, max(cell, COARSE), ROUGH)
+    rough = COARSE_AHEAD if plan.compensated else COARSE
+    coarse = Round.on(plan, force, loop, errors, start, max(cell, rough), ROUGH)
     first = Radii(
         max(loop.noise_position[Z], 1e-3), max(loop.noise_velocity[Z], 1e-2),
         FIRST_RADII[0] * weight, FIRST_RADII[1],
+        FIRST_RADII[0] * weight if plan.compensated else math.inf,
     )  # fmt: skip
     radii = [first] * len(coarse.ranges)
     proof: SpatialProof | None = None
@@ -95,7 +100,7 @@ def prove_space(
             break  # H4 holds; if something else fails, larger boxes cannot help
         radii = [r.larger(n, GROWTH) for n, r in zip(needed, radii, strict=True)]
     assert proof is not None
-    if not proof.certified:
+    if not proof.certified and not _meets_limits_alone(proof):
         return proof
     fine = Round.on(plan, force, loop, errors, start, cell, THOROUGH)
     assert needed is not None
@@ -105,8 +110,9 @@ def prove_space(
         radii = [Radii(*np.max([r.values() for r in radii], axis=0))] * len(fine.ranges)
     best: SpatialProof | None = None
     tried = proof
-    for k in range(FINAL_ROUNDS):
-        tell(0.5 + 0.5 * k / FINAL_ROUNDS, f"final round {k + 1}")
+    rounds = FINAL_ROUNDS if proof.certified else FINAL_ROUNDS + 2
+    for k in range(rounds):
+        tell(0.5 + 0.5 * k / rounds, f"final round {k + 1}")
         tried, needed = fine.prove(radii, proof.rounds + k + 1)
         if needed is None:
             break
@@ -117,13 +123,25 @@ def prove_space(
             if gain < 1.02:
                 break
             radii = [r.shrunk(n) for n, r in zip(needed, radii, strict=True)]
+        elif _meets_limits_alone(tried):
+            radii = [r.shrunk(n) for n, r in zip(needed, radii, strict=True)]
         else:
             radii = [r.larger(n, 1.02) for n, r in zip(needed, radii, strict=True)]
     return best or tried
 
 
+def _meets_limits_alone(proof: SpatialProof) -> bool:
+    """Whether nothing fails but limits that smaller boxes may keep: tube and boxes are sound."""
+    return all(c.holds or c.name == "H5" for c in proof.conditions)
+
+
 def _check(plan: Plan, errors: SpatialErrors) -> None:
-    """Refuse numbers that bound nothing, and a plan whose position or speed jumps."""
+    """Refuse numbers that bound nothing, and a plan that is not as smooth as the proof takes it."""
+    if plan.compensated and np.abs(plan.coefficients[:, :, 4:]).max(initial=0.0) > 0:
+        raise InputError(
+            f"the plan {plan.name!r} feeds forward a jerk that changes along a piece; a tube needs "
+            "pieces of constant jerk"
+        )
     values = [*errors.changing, *errors.constant, *errors.contract, *errors.step]
     if not all(v >= 0 and math.isfinite(v) for v in values):
         raise InputError(

@@ -6,7 +6,9 @@ T_ref to |F0|,
     (1 + a_T) (F0_z - T_ref) = -(k_p + a_z) z~ - (k_v + a_v) v_z~ - d_z - a_T (|F0| - F0_z),
     F0_xy = m a_d - k_p p~ - k_v v~ - d - phi_xy,
 
-which with delta = F_a - F0 and nu = F_held - F0 says what thrusts and tilts are reached.
+which with delta = F_a - F0 and nu = F_held - F0 says what thrusts and tilts are reached. Along a
+compensated plan commands are ahead of F_ref by what is fed forward, and the learned force is asked
+about where the plan will be: both belong into the box.
 """
 
 import math
@@ -21,6 +23,7 @@ from neural_lander.controller.force_slopes import ForceSlopes, Z
 from neural_lander.controller.loop_model import Interval
 from neural_lander.controller.reference_cells import reference_cells
 from neural_lander.controller.setpoint import Plan
+from neural_lander.controller.spatial_lead import cells_ahead, cells_back, weighing_cell, window
 from neural_lander.controller.spatial_model import AXES, SpatialLoop, Triple
 from neural_lander.controller.spatial_tube import (
     AxisCells,
@@ -46,6 +49,22 @@ ROUGH = (0.1, 600)
 """Gap and number of boxes when bounding slopes, while the boxes are sought."""
 THOROUGH = (0.04, 2500)
 
+PARTS = 6
+"""Into which each side of a box is cut to bound the force along x and y, where thrust varies much."""
+
+TOUCH = 1e-6
+"""Boxes of a plan below the floor reach up to here: until first contact nothing is lower than 0 [m]."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """Vertical thrusts of one segment's reference [N]."""
+
+    reference: Interval
+    """That hold it."""
+    held: Interval
+    """That are commanded along it, with what is fed forward."""
+
 
 @dataclass(frozen=True)
 class Round:
@@ -61,6 +80,8 @@ class Round:
     thrust: Array
     """(cells,) thrust that holds the middle of the reference, upright [N]."""
     effort: tuple[float, int]
+    descent: float = 0.0
+    """When the descent begins [s]."""
 
     @staticmethod
     def on(
@@ -84,8 +105,12 @@ class Round:
             speed,
             acceleration,
         )
-        ranges = segment_ranges(z, rest)
-        return Round((x, y, z), ranges, force, loop, errors, start, rest, thrust, effort)
+        loop = loop.along(plan)
+        cut = None if loop.lead is None else weighing_cell(loop, plan.descent_start, cell)
+        ranges = segment_ranges(z, rest, cut=cut)
+        return Round(
+            (x, y, z), ranges, force, loop, errors, start, rest, thrust, effort, plan.descent_start
+        )
 
     def prove(self, radii: Sequence[Radii], count: int) -> tuple[SpatialProof, list[Radii] | None]:
         """Return the proof tried with these radii, and the radii that it would have needed.
@@ -99,13 +124,15 @@ class Round:
             spans.append(span)
             conditions += unique
         segments = [
-            SpatialSegment(first, end, b.name, b.slopes, b.thrust, b.tilt)
+            SpatialSegment(first, end, b.name, b.slopes, b.thrust, b.tilt, b.sideways)
             for (first, end), b in zip(self.ranges, boxes, strict=True)
         ]
         if not all(c.holds for c in conditions):
             return self._proof(conditions, None, boxes, segments, count), None
-        start = self._start(segments[0], boxes[0], spans[0])
-        tube = tube_in_space(self.cells, segments, self.loop, self.errors, start, self.rest)
+        start = self._start(segments[0], boxes[0], spans[0].reference)
+        tube = tube_in_space(
+            self.cells, segments, self.loop, self.errors, start, self.rest, self.descent
+        )
         conditions += self._gains(tube, segments)
         if not tube.finite:
             return self._proof(conditions, None, boxes, segments, count), None
@@ -114,7 +141,7 @@ class Round:
             need, full, felt = self._reach(tube, segment, box, spans[k], k == len(segments) - 1)
             needed.append(need)
             reached.append(full)
-            conditions += self._inside(full, felt)
+            conditions += self._inside(full, felt, self._asked(*self.ranges[k])[0])
         return self._proof(conditions, tube, reached, segments, count), needed
 
     def _proof(
@@ -130,26 +157,65 @@ class Round:
             self.errors, self.rest,
         )  # fmt: skip
 
-    def _box(self, first: int, end: int, r: Radii) -> tuple[SpatialBox, Interval, list[Condition]]:
+    def _asked(self, first: int, end: int) -> tuple[Interval, Interval]:
+        """Return how far over the vehicle the learned force is asked about [m], and at which of the
+        plan's speeds [m/s]."""
+        z = self.cells[Z]
+        if self.loop.lead is None:
+            part = slice(first, end)
+            return (0.0, 0.0), (float(z.low[part, 1].min()), float(z.high[part, 1].max()))
+        part = slice(first, end + cells_ahead(self.loop, z.cell))
+        ahead = self.loop.lead[Z] + self.loop.latency
+        low, high = float(z.low[part, 1].min()), float(z.high[part, 1].max())
+        floor = max(float(z.high[first:end, 0].max()), 0.0)
+        return (max(ahead * min(low, 0.0), -floor), ahead * max(high, 0.0)), (low, high)
+
+    def _fed(self, slopes: ForceSlopes, tilt: float, first: int, end: int) -> Interval:
+        """Return the least and the greatest vertical command that the plan asks for, F0 as it holds
+        the reference [N]."""
+        loop, span = self.loop, self.thrust[first:end]
+        if loop.lead is None:
+            return float(span.min()), float(span.max())
+        z = self.cells[Z]
+        reach, ahead = cells_back(loop, z.cell), cells_ahead(loop, z.cell)
+        soonest, latest = loop.lead[Z] - loop.period, loop.lead[Z] + loop.latency + loop.period
+        _, _, beta = loop.centres(slopes, tilt, Z)
+        least, most = np.zeros(end - first), np.zeros(end - first)
+        for order, factor, late in (
+            (3, (loop.mass, loop.mass), reach), (1, slopes.at(0), ahead), (2, slopes.at(1), ahead),
+        ):  # fmt: skip
+            low = -window(-z.low[:, order], reach, late)[first:end]
+            high = window(z.high[:, order], reach, late)[first:end]
+            sign = 1.0 if order == 3 else -1.0
+            moved = [sign * f * u * x for f in factor for u in (soonest, latest)
+                     for x in (low, high)]  # fmt: skip
+            least, most = least + np.min(moved, axis=0), most + np.max(moved, axis=0)
+        keep = 1 - beta
+        return (
+            float((span + np.minimum(keep * least, 0)).min()),
+            float((span + np.maximum(keep * most, 0)).max()),
+        )
+
+    def _box(self, first: int, end: int, r: Radii) -> tuple[SpatialBox, "Span", list[Condition]]:
         """Bound the slopes around one segment; return its box, reference thrusts, and H1."""
         part = slice(first, end)
         low, high = self.cells[Z].low[part], self.cells[Z].high[part]
-        name = f"{max(low[:, 0].min(), 0):.2f} to {high[:, 0].max():.2f} m"
+        name = f"{max(low[:, 0].min(), 0):.2f} to {max(high[:, 0].max(), 0):.2f} m"
         n_z, n_v = self.loop.noise_position[Z], self.loop.noise_velocity[Z]
+        (under, over), (slowest, quickest) = self._asked(first, end)
         height = (
-            max(0.0, float(low[:, 0].min()) - r.height) - n_z,
-            float(high[:, 0].max()) + r.height + n_z,
+            max(0.0, float(low[:, 0].min()) - r.height) + under - n_z,
+            max(float(high[:, 0].max()) + r.height, TOUCH) + over + n_z,
         )
-        speed = (
-            float(low[:, 1].min()) - r.speed - n_v,
-            float(high[:, 1].max()) + r.speed + n_v,
-        )
+        speed = (slowest - r.speed - n_v, quickest + r.speed + n_v)
         everywhere = self._limits()
         span = (float(self.thrust[part].min()), float(self.thrust[part].max()))
         slopes = self._slopes(height, speed, self._thrust_box(span, r))
         spread = self._spread(slopes, part)
         span = (span[0] - spread, span[1] + spread)
-        thrust = self._thrust_box(span, r)
+        less, more = self._fed(slopes, r.tilt, first, end)
+        held = (less - spread, more + spread)
+        thrust = self._thrust_box(held, r)
         slopes = self._slopes(height, speed, thrust)
         effect = self.loop.cancelled(slopes, r.tilt)
         found = [
@@ -164,9 +230,9 @@ class Round:
             )  # fmt: skip
         box = SpatialBox(
             name, first * self.cells[Z].cell, end * self.cells[Z].cell, height, speed, thrust,
-            r.tilt, slopes, height, speed, thrust, r.tilt,
+            r.tilt, slopes, height, speed, thrust, r.tilt, r.sideways,
         )  # fmt: skip
-        return box, span, found
+        return box, Span(span, held), found
 
     def _limits(self) -> Interval:
         low, high = self.loop.thrust_limits
@@ -190,6 +256,11 @@ class Round:
         size = slopes.magnitude[Z]
         return float((self.loop.mass * a + size[0] * z + size[1] * v) / least)
 
+    def _sideways(self, box: SpatialBox) -> Array:
+        """Return bounds (2,) of the learned force along x and y in a box [N]."""
+        parts = 1 if self.loop.lead is None else PARTS
+        return self.force.sideways(box.height, box.vertical_speed, box.thrust, parts)
+
     def _start(self, segment: SpatialSegment, box: SpatialBox, span: Interval) -> SpatialStart:
         """Return the start with its force: upright at weight, against what the errors there want."""
         if self.start.force is not None:
@@ -202,7 +273,7 @@ class Round:
         for j in range(3):
             linear[j] = loop.k_p[j] * start.position[j] + loop.k_v[j] * start.velocity[j]
             linear[j] += loop.observer * loop.mass * loop.noise_velocity[j]
-        sideways = self.force.sideways(box.height, box.vertical_speed, box.thrust)
+        sideways = self._sideways(box)
         beyond[:Z] = loop.mass * np.array(acceleration[:Z]) + sideways
         lean = _longer(linear[:Z] + beyond[:Z], box.thrust[0] * math.cos(box.tilt))
         beyond[Z] = size[Z, 0] * start.position[Z] + size[Z, 1] * start.velocity[Z]
@@ -219,20 +290,23 @@ class Round:
         tube: SpatialTube,
         segment: SpatialSegment,
         box: SpatialBox,
-        span: Interval,
+        spans: "Span",
         last: bool,
     ) -> tuple[Radii, SpatialBox, Array]:
         """Return the radii that the tube needs, the box with what is reached, and |d^| (3,)."""
         loop, slopes, size = self.loop, segment.slopes, segment.slopes.magnitude
-        over = tube.over(segment, last)
+        over, span = tube.over(segment, last), spans.reference
         part = slice(segment.first, segment.end)
-        sideways = self.force.sideways(box.height, box.vertical_speed, box.thrust)
+        sideways = self._sideways(box)
         lean, swing = np.zeros(2), np.zeros(2)  # of F0; of F0, F_a, F_c and F_held
         for j in range(Z):
             c = self.cells[j]
             a = max(float(np.abs(c.low[part, 2]).max()), float(np.abs(c.high[part, 2]).max()))
             still = loop.mass * a + sideways[j]
             lean[j] = still + over.wanted[j]
+            if loop.lead is not None:
+                jerk = float(np.maximum(np.abs(c.low), np.abs(c.high))[:, 3].max())
+                still += loop.mass * (loop.lead[j] + loop.latency + loop.period) * jerk
             swing[j] = still + max(over.wanted[j] + over.command[j], over.real[j])
         most = float(np.hypot(*swing))
         k_p = max(abs(loop.k_p[Z] + x) for x in slopes.at(0))
@@ -247,29 +321,40 @@ class Round:
         )
         real = float(over.real[Z]) + loop.reply(slopes, Z)[1] * float(over.wanted[Z])
         real += steepest * (felt + shorter)
-        thrust = max(ideal + float(over.command[Z]), real)
+        command = ideal + float(over.command[Z])
+        thrust = max(command, real)
         if segment.first == 0 and self.start.force is None:  # the pipeline at the start
             weight = loop.mass * GRAVITY
             thrust = max(thrust, abs(weight - span[0]), abs(weight - span[1]))
         low, high = span[0] - thrust, span[1] + thrust
+        if loop.lead is not None:
+            less, more = self._fed(slopes, segment.tilt, segment.first, segment.end)
+            still = max(ideal, real)
+            spread = self._spread(slopes, part)
+            low = min(span[0] - still, less - spread - command)
+            high = max(span[1] + still, more + spread + command)
+            if segment.first == 0 and self.start.force is None:
+                low, high = min(low, loop.mass * GRAVITY), max(high, loop.mass * GRAVITY)
+            thrust = max(spans.held[0] - low, high - spans.held[1])
         tilt = math.atan2(most, low) if low > 0 else math.pi / 2
         part_z = self.cells[Z]
         n_z, n_v = loop.noise_position[Z], loop.noise_velocity[Z]
+        (under, above), (slowest, quickest) = self._asked(segment.first, segment.end)
         full = replace(
             box,
             reached_height=(
-                max(0.0, float(part_z.low[part, 0].min()) - z) - n_z,
-                float(part_z.high[part, 0].max()) + z + n_z,
+                max(0.0, float(part_z.low[part, 0].min()) - z) + under - n_z,
+                max(float(part_z.high[part, 0].max()) + z, 0.0) + above + n_z,
             ),
-            reached_speed=(
-                float(part_z.low[part, 1].min()) - v - n_v,
-                float(part_z.high[part, 1].max()) + v + n_v,
-            ),
+            reached_speed=(slowest - v - n_v, quickest + v + n_v),
             reached_thrust=(low, math.hypot(high, most)),
             reached_tilt=tilt,
+            reached_sideways=most,
         )
-        noise = loop.observer * loop.mass * np.array(loop.noise_velocity) + loop.shift()
-        return Radii(z, v, thrust, tilt), full, over.disturbance + noise
+        heard = loop.observer * loop.mass * np.array(loop.noise_velocity)
+        noise = heard * (1 + tube.load) + loop.shift()
+        need = Radii(z, v, thrust, tilt, most if math.isfinite(box.sideways) else math.inf)
+        return need, full, over.disturbance + noise
 
     def _gains(self, tube: SpatialTube, segments: Sequence[SpatialSegment]) -> list[Condition]:
         """Return H2 and H3."""
@@ -290,8 +375,8 @@ class Round:
             found.append(Condition.of("H3", "xyz", last, "the bounds stay finite", None, 1.0))
         return found
 
-    def _inside(self, box: SpatialBox, felt: Array) -> list[Condition]:
-        """Return H4 and H5 of one segment."""
+    def _inside(self, box: SpatialBox, felt: Array, asked: Interval) -> list[Condition]:
+        """Return H4 and H5 of one segment; ``asked``: how far over it phi is asked about [m]."""
         found = []
         for what, unit, have, need in (
             ("height", "m", box.height, box.reached_height),
@@ -302,7 +387,7 @@ class Round:
                 Condition.of("H4", "z", box.name, f"greatest {what} below the box's end [{unit}]",
                            need[1], have[1])
             )  # fmt: skip
-            if what == "height" and have[0] <= -self.loop.noise_position[Z]:
+            if what == "height" and have[0] <= asked[0] - self.loop.noise_position[Z]:
                 continue  # the box reaches down to the surface: contact comes first
             found.append(
                 Condition.of("H4", "z", box.name,
@@ -312,6 +397,11 @@ class Round:
             Condition.of("H4", "xy", box.name, "greatest tilt of a force inside the cone [rad]",
                        box.reached_tilt, box.tilt)
         )  # fmt: skip
+        if math.isfinite(box.sideways):
+            found.append(
+                Condition.of("H4", "xy", box.name, "greatest sideways force below the box's end [N]",
+                           box.reached_sideways, box.sideways)
+            )  # fmt: skip
         low, high = self.loop.thrust_limits
         found += [
             Condition.of("H5", "xy", box.name, "greatest tilt below the contract's limit [rad]",

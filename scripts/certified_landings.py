@@ -1,6 +1,7 @@
 """The whole way without --uncertified: collect, train, calibrate, certify, and land a thousand times.
 
     python scripts/certified_landings.py --out DIR [--aero rotor PATH ...] [--seeds 0:1000] [--json]
+    python scripts/certified_landings.py --out DIR --reference fastest --thrust-room 0.36:0.22
 
 Two tables. Inside the assumptions: how many landings left their tube or made the monitor speak (none
 should), and how much of the tube they used, x/y/z, from half a second on (at the start the tube is
@@ -24,13 +25,15 @@ from rich.table import Table
 
 from neural_lander.controller.certificate import why_refused
 from neural_lander.controller.errors import Refused
+from neural_lander.controller.fastest import FASTEST
 from neural_lander.controller.files import require_folder
 from neural_lander.controller.vehicle import Vehicle, load_vehicle
 from neural_lander.learning.certify import certify
 from neural_lander.learning.training import TrainingSettings, train
-from neural_lander.scripts.cli_certify import calibration_of, tube_options
-from neural_lander.scripts.cli_flight import seeds_of
+from neural_lander.scripts.cli_certify import Flown, calibration_of, tube_options
+from neural_lander.scripts.cli_flight import room_of, seeds_of
 from neural_lander.scripts.exit_status import exits
+from neural_lander.scripts.fast_landings import learn
 from neural_lander.scripts.robustness import WORLDS, put_into
 from neural_lander.sim.calibration_flights import collect_landings
 from neural_lander.sim.collect import collect
@@ -52,13 +55,19 @@ def certified_flight(vehicle: Vehicle, name: str, aero: str, out: Path, args: An
     Raises:
         Refused: the certificate says no.
     """
-    model = out / "model"
-    flights = collect(vehicle, 8, 60.0, args.train_seed, out / "flights", aero)
-    train(flights, vehicle, TrainingSettings(seed=args.train_seed, baselines=False), model)
-    options = FlightOptions(name, "flat", args.reference, aero, model, None, True, "hybrid")
+    model, room = out / "model", room_of(args.thrust_room)
+    if args.reference == FASTEST:  # no faster than the model has seen: it has to see some
+        learn(vehicle, aero, args.touchdown_speed, args.train_seed, out)
+    else:
+        flights = collect(vehicle, 8, 60.0, args.train_seed, out / "flights", aero)
+        train(flights, vehicle, TrainingSettings(seed=args.train_seed, baselines=False), model)
+    options = FlightOptions(
+        name, "flat", args.reference, aero, model, None, True, "hybrid", args.touchdown_speed, room
+    )
     uncertified = flight_of(options, CONTROLLER)
     paths = collect_landings(uncertified, args.calibration, 2, out / "calibration")
-    where = tube_options(args.reference, "flat", None, 0.0)
+    flown = Flown(model, vehicle, CONTROLLER, args.touchdown_speed, room)
+    where = tube_options(args.reference, "flat", None, 0.0, flown, True)
     bounds = calibration_of(paths, args.alpha, model, vehicle, CONTROLLER, where["plan"])
     certificate, _ = certify(model, vehicle, CONTROLLER, calibration=bounds, **where)
     if not certificate.certified:
@@ -151,6 +160,8 @@ def main() -> None:
     parser.add_argument("--vehicle", default="intel-aero")
     parser.add_argument("--aero", nargs="+", default=["rotor"])
     parser.add_argument("--reference", default="s-curve")
+    parser.add_argument("--touchdown-speed", type=float, default=0.13, help="of fastest, m/s")
+    parser.add_argument("--thrust-room", metavar="BELOW:ABOVE", help="of fastest, for its tube")
     parser.add_argument("--seeds", default="0:1000", help="inside the assumptions")
     parser.add_argument("--outside", default="0:200", help="seeds of the worlds outside them")
     parser.add_argument("--train-seed", type=int, default=0)

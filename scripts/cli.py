@@ -13,7 +13,13 @@ import typer
 
 from neural_lander.controller.errors import InputError, Refused
 from neural_lander.controller.files import require_file, require_folder
-from neural_lander.scripts import exit_status, verbs_flights, verbs_landing, verbs_vehicle
+from neural_lander.scripts import (
+    exit_status,
+    verbs_campaign,
+    verbs_flights,
+    verbs_landing,
+    verbs_vehicle,
+)
 from neural_lander.scripts.cli_flight import (
     show_runs,
 )
@@ -22,8 +28,10 @@ from neural_lander.scripts.cli_options import (
     Flights,
     Folder,
     Json,
+    Room,
     ScenarioName,
     Seed,
+    TouchdownSpeed,
     VehicleName,
 )
 from neural_lander.scripts.cli_output import progress_bar, report
@@ -220,12 +228,14 @@ def certify(
     reference: Annotated[
         str | None,
         typer.Option(
-            help="Prove a tube along this reference: s-curve or exponential. Without: decide for "
-            "every reference, no tube.",
+            help="Prove a tube along this reference: s-curve, exponential, or fastest (with "
+            "--calibration). Without: decide for every reference, no tube.",
             metavar="R",
         ),
     ] = None,
     scenario: ScenarioName = "flat",
+    touchdown_speed: TouchdownSpeed = 0.15,
+    thrust_room: Room = None,
     epsilon: Annotated[
         float | None,
         typer.Option(
@@ -264,7 +274,8 @@ def certify(
     from neural_lander.controller.certificate import why_refused
     from neural_lander.controller.vehicle import load_vehicle
     from neural_lander.learning.certify import certify as run_certify
-    from neural_lander.scripts.cli_certify import calibration_of, tube_options
+    from neural_lander.scripts.cli_certify import Flown, calibration_of, tube_options
+    from neural_lander.scripts.cli_flight import room_of
     from neural_lander.scripts.cli_inspect import show_certificate
 
     with report(as_json) as tell:
@@ -274,7 +285,8 @@ def certify(
         if calibration and (epsilon is not None or epsilon_constant):
             raise InputError("--calibration measures what --epsilon would say; give one of them")
         along = reference or ("s-curve" if calibration else None)
-        options = tube_options(along, scenario, epsilon, epsilon_constant)
+        flown = Flown(model, known, controller, touchdown_speed, room_of(thrust_room))
+        options = tube_options(along, scenario, epsilon, epsilon_constant, flown, bool(calibration))
         with progress_bar("certify") as progress:
             bounds = calibration_of(
                 calibration or [], alpha, model, known, controller, options.get("plan")
@@ -290,6 +302,7 @@ def certify(
 
 
 app.registered_commands += verbs_landing.app.registered_commands
+app.registered_commands += verbs_campaign.app.registered_commands
 
 
 @app.command(

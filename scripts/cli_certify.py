@@ -1,6 +1,7 @@
 """From the options of ``certify`` to the plan, the start and the error bounds of a tube."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +9,7 @@ ALPHA = 0.1
 """Default probability that a flight leaves the bounds of its calibration."""
 
 if TYPE_CHECKING:
+    from neural_lander.controller.fastest import ThrustRoom
     from neural_lander.controller.setpoint import Plan
     from neural_lander.controller.vehicle import Vehicle
     from neural_lander.learning.calibration import Calibration
@@ -47,12 +49,30 @@ def calibration_of(
     return calibrate(flight_paths(flights), vehicle, network, controller, seen, alpha, plan)
 
 
+@dataclass(frozen=True)
+class Flown:
+    """What the fastest plan depends on beside the scenario."""
+
+    model: Path
+    vehicle: "Vehicle"
+    controller: str
+    touchdown_speed: float
+    """[m/s]"""
+    thrust_room: "ThrustRoom | None"
+
+
 def tube_options(
-    reference: str | None, scenario: str, epsilon: float | None, constant: float
+    reference: str | None,
+    scenario: str,
+    epsilon: float | None,
+    constant: float,
+    flown: Flown | None = None,
+    calibrated: bool = False,
 ) -> dict[str, Any]:
     """Return plan, errors and start for ``certify``; nothing where no reference is given.
 
     The plan is the one that ``land`` flies in the same scenario, the start what it allows there.
+    ``flown`` is for the fastest one, whose tube needs flights to calibrate it with (``calibrated``).
 
     Raises:
         InputError: unknown names; a bound without a reference, which has no use for it.
@@ -71,11 +91,11 @@ def tube_options(
                 f"--scenario {scenario} is for a tube; give --reference or --calibration, too"
             )
         return {}
-    if reference == FASTEST:
+    if reference == FASTEST and (flown is None or not calibrated):
         raise InputError(
-            f"there is no tube along --reference {FASTEST}: its law feeds motor lag and latency forward, "
-            "which the tube's model does not have; leave --reference away: a certificate for every "
-            "reference lets it fly"
+            f"a tube along --reference {FASTEST} is in three dimensions, with bounds from flights: give "
+            "--calibration FLIGHTS, or leave --reference away: a certificate for every reference lets it "
+            "fly, without tube and monitor"
         )
     known = load_scenario(scenario)
     if known.has_edges or known.travels:
@@ -83,12 +103,17 @@ def tube_options(
             f"there is no tube in scenario '{scenario}': the proof is of a descent over one level "
             "surface; take a scenario without [[surface]] and end_x, end_y"
         )
-    plan = plan_descent(
-        reference,
-        known.start,
-        known.target_height,
-        known.hover,
-    )
+    if reference == FASTEST and flown is not None:
+        from neural_lander.controller.network import load_network
+        from neural_lander.sim.rollout import Flight
+
+        plan = Flight(
+            flown.vehicle, flown.controller, known, FASTEST,
+            touchdown_speed=flown.touchdown_speed, thrust_room=flown.thrust_room,
+            network=load_network(flown.model, flown.vehicle),
+        ).plan  # fmt: skip
+    else:
+        plan = plan_descent(reference, known.start, known.target_height, known.hover)
     if epsilon is None and constant:
         raise InputError("--epsilon-constant needs --epsilon, the part that changes, beside it")
     errors = None if epsilon is None else ErrorBounds(epsilon, constant, "given by --epsilon")

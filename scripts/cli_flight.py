@@ -8,6 +8,7 @@ from neural_lander.scripts.cli_options import CONTROLLERS
 from neural_lander.scripts.cli_output import Report
 
 if TYPE_CHECKING:
+    from neural_lander.controller.fastest import ThrustRoom
     from neural_lander.controller.setpoint import Plan
 
 COMPARED: dict[str, tuple[str, float, int]] = {
@@ -46,6 +47,13 @@ def controllers_of(text: str) -> list[str]:
                 f"controller '{name}' is unknown; take one of {CONTROLLERS}, or module:Name"
             )
     return names
+
+
+def room_of(text: str | None) -> "ThrustRoom | None":
+    """Read ``--thrust-room``."""
+    from neural_lander.controller.fastest import ThrustRoom
+
+    return None if text is None else ThrustRoom.parse(text)
 
 
 def scenarios_of(text: str) -> list[str]:

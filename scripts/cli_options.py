@@ -38,6 +38,15 @@ Reference = Annotated[
 TouchdownSpeed = Annotated[
     float, typer.Option(help="Of --reference fastest [m/s].", metavar="V", min=0.0)
 ]
+Room = Annotated[
+    str | None,
+    typer.Option(
+        "--thrust-room",
+        help="Of --reference fastest: shares of the greatest thrust that it leaves free for a tube, "
+        "below and above; 0.33:0.2 for the intel-aero. Without: as fast as it goes.",
+        metavar="BELOW:ABOVE",
+    ),
+]
 Model = Annotated[
     Path | None,
     typer.Option("--model", help="Model that a learned controller flies.", metavar="MODEL"),

@@ -17,6 +17,7 @@ from neural_lander.scripts.cli_options import (
     Json,
     Model,
     Reference,
+    Room,
     ScenarioName,
     Seed,
     TouchdownSpeed,
@@ -62,6 +63,7 @@ def collect(
     scenario: ScenarioName = "flat",
     reference: Reference = "s-curve",
     touchdown_speed: TouchdownSpeed = 0.15,
+    thrust_room: Room = None,
     uncertified: Uncertified = False,
     as_json: Json = False,
 ) -> None:
@@ -71,6 +73,7 @@ def collect(
     """
     from neural_lander.controller.flight_log import read_flight_log
     from neural_lander.controller.vehicle import load_vehicle
+    from neural_lander.scripts.cli_flight import room_of
     from neural_lander.sim.calibration_flights import collect_landings
     from neural_lander.sim.collect import collect as run_collect
     from neural_lander.sim.gate import FlightOptions, flight_of
@@ -94,6 +97,7 @@ def collect(
                     uncertified,
                     "hybrid",
                     touchdown_speed,
+                    room_of(thrust_room),
                 )
                 flown = flight_of(options, controller)
                 paths = collect_landings(flown, flights, seed, out, progress)

@@ -11,6 +11,7 @@ from neural_lander.scripts import exit_status
 from neural_lander.scripts.cli_flight import (
     controllers_of,
     describe,
+    room_of,
     scenarios_of,
     seeds_of,
     show_landing,
@@ -27,6 +28,7 @@ from neural_lander.scripts.cli_options import (
     Json,
     Model,
     Reference,
+    Room,
     ScenarioName,
     Seed,
     TouchdownSpeed,
@@ -54,6 +56,7 @@ def land(
     scenario: ScenarioName = "flat",
     reference: Reference = "s-curve",
     touchdown_speed: TouchdownSpeed = 0.15,
+    thrust_room: Room = None,
     aero: Aero = "rotor",
     seed: Seed = 0,
     certificate: CertificateFile = None,
@@ -81,6 +84,7 @@ def land(
             uncertified,
             engine,
             touchdown_speed,
+            room_of(thrust_room),
         )
         require_folder(out)
         flight = flight_of(options, controller)
@@ -137,6 +141,7 @@ def compare(
     ] = None,
     reference: Reference = "s-curve",
     touchdown_speed: TouchdownSpeed = 0.15,
+    thrust_room: Room = None,
     aero: Aero = "rotor",
     certificate: CertificateFile = None,
     uncertified: Uncertified = False,
@@ -174,6 +179,7 @@ def compare(
                 uncertified,
                 engine,
                 touchdown_speed,
+                room_of(thrust_room),
             )
             with progress_bar("compare") as progress:
                 tell.result = compare_seeds(

@@ -7,6 +7,7 @@ from neural_lander.controller.fastest import TOUCHDOWN_SPEED, DescentLimits
 from neural_lander.controller.terrain import Surface
 from neural_lander.controller.vehicle import Vehicle
 from neural_lander.sim.deck import Deck
+from neural_lander.sim.legs import STIFF
 from neural_lander.sim.physics import reach
 from neural_lander.sim.scenario import Scenario
 
@@ -24,15 +25,28 @@ def check_site(scenario: Scenario, vehicle: Vehicle) -> None:
     """
     surface = scenario.ground.under(*scenario.end)
     if scenario.lands and surface is not None:
-        _check_slope(surface, vehicle, scenario.legs.friction)
+        _check_slope(surface, vehicle, _dry(scenario))
     if scenario.deck is not None:
         _check_deck(scenario, scenario.deck, vehicle)
+
+
+def touches_early(scenario: Scenario, vehicle: Vehicle) -> float:
+    """Return how much higher than standing a level vehicle's leg may meet the surface [m].
+
+    On a slope it is the leg uphill, whatever the heading.
+    """
+    surface = scenario.ground.under(*scenario.end)
+    tilt = 0.0 if surface is None else surface.tilt_deg
+    if scenario.deck is not None:
+        tilt = scenario.deck.pitch_deg
+    farthest = max(math.hypot(x, y) for x, y, _ in vehicle.legs.feet.tolist())
+    return farthest * math.tan(math.radians(tilt))
 
 
 def _check_deck(scenario: Scenario, deck: Deck, vehicle: Vehicle) -> None:
     """Refuse a deck that is faster than the vehicle, that tips it over, or that meets it in hover."""
     place = scenario.start_x
-    steepest = _steepest(vehicle, scenario.legs.friction)
+    steepest = _steepest(vehicle, _dry(scenario))
     if deck.pitch_deg > 0 and deck.pitch_deg >= steepest:
         raise InputError(
             f"deck.pitch_deg = {deck.pitch_deg:g}, and {vehicle.name} stays where it is up to "
@@ -71,6 +85,11 @@ def _check_slope(surface: Surface, vehicle: Vehicle, friction: float) -> None:
             f"{vehicle.name} with friction {friction:g} stays where it is up to "
             f"{steepest:.1f} degrees; tilt it less, or land elsewhere"
         )
+
+
+def _dry(scenario: Scenario) -> float:
+    """Return the friction that is asked of a site: feet that slip on it are for the flight to show."""
+    return max(scenario.legs.friction, STIFF.friction)
 
 
 def _steepest(vehicle: Vehicle, friction: float) -> float:

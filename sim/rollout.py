@@ -19,6 +19,7 @@ from neural_lander.controller.fastest import (
     SPEED,
     TOUCHDOWN_SPEED,
     DescentLimits,
+    ThrustRoom,
     plan_fastest,
     require_hover,
     speed_seen,
@@ -39,7 +40,7 @@ from neural_lander.sim.accelerometer import draw_feeling
 from neural_lander.sim.deck import Swing, draw_swing, store_swing
 from neural_lander.sim.deviation import Deviation
 from neural_lander.sim.episode import UPRIGHT, Episode, Records, Start
-from neural_lander.sim.landing_site import check_site
+from neural_lander.sim.landing_site import check_site, touches_early
 from neural_lander.sim.physics import NEAR, load_aerodynamics, reach, world_record
 from neural_lander.sim.piloted import Step, fly_freely_with, piloted_step
 from neural_lander.sim.policy import load_policy as load_policy  # so that policies are controllers
@@ -92,6 +93,8 @@ class Flight:
     """Of the fastest reference [m/s]."""
     descent_speed: float = SPEED
     """Greatest speed of the fastest reference where the model does not set a lower one [m/s]."""
+    thrust_room: ThrustRoom | None = None
+    """That the fastest reference leaves free for a tube; None: as little as it can."""
     network: Network | None = None
     """The learned residual model, for ``learned`` controllers."""
     engine: str = "pybullet"
@@ -153,8 +156,8 @@ class Flight:
                     f"{self.scenario.target_height} m over the surface: take s-curve"
                 )
             seen = speed_seen(self.network, self.descent_speed)
-            limits = DescentLimits.of(self.vehicle, self.touchdown_speed, *seen)
-            return plan_fastest(start, hover, limits)
+            limits = DescentLimits.of(self.vehicle, self.touchdown_speed, *seen, self.thrust_room)
+            return plan_fastest(start, hover, limits, touches_early(self.scenario, self.vehicle))
         return plan_descent(
             self.reference, start, self.scenario.target_height, hover, decay=self.decay
         )
@@ -376,8 +379,10 @@ def with_chances(noise: Array, flight: Flight, rng: np.random.Generator) -> Arra
     rows[:, :3] += draw_bias(sensors, steps, period, for_bias)
     rows[:, DROP_OUT] = draw_drop_outs(sensors, steps, period, for_drop_outs)
     rows[:, AIR:RANGE] = draw_air(wind, flight.scenario.start_height, steps, period, for_air)
-    rows[:, RANGE] = draw_range_noise(sensors, flight.vehicle, steps, for_range)
-    rows[:, MARKER] = draw_marker_noise(sensors, flight.vehicle, steps, for_marker)
+    if sensors.has_range_finder:
+        rows[:, RANGE] = draw_range_noise(sensors, flight.vehicle, steps, for_range)
+    if deck:
+        rows[:, MARKER] = draw_marker_noise(sensors, flight.vehicle, steps, for_marker)
     return rows
 
 

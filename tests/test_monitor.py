@@ -12,6 +12,7 @@ from neural_lander.controller.measurement import NOT_FELT
 from neural_lander.controller.monitor import (
     CONTRACT,
     EVENTS,
+    MASS,
     PLACE,
     QUIET,
     RESIDUAL_FORCE,
@@ -135,6 +136,15 @@ def test_a_rotor_at_its_limit_and_a_solver_that_fails_are_noticed(tmp_path):
     bench.c.solver_residual = -0.02
     bench.step()
     assert bench.c.event == SOLVER
+
+
+def test_a_mass_beyond_its_bound_is_noticed_and_one_inside_is_not(tmp_path):
+    for found, event in ((0.04, QUIET), (-0.06, MASS)):
+        bench = Bench(tmp_path / str(found), mass=0.05)
+        bench.settle()
+        bench.c.load = found
+        bench.step()
+        assert bench.c.event == event
 
 
 def test_a_force_that_nothing_explains_is_noticed_as_fast_as_the_observer_is(tmp_path):
