@@ -22,6 +22,10 @@ def blocks(language):
     return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
 
 
+def commands_of(block):
+    return blocks("sh")[block].splitlines()
+
+
 def run(command, monkeypatch):
     """Run one command line in this process; return its exit status."""
     program, *arguments = shlex.split(command)
@@ -66,7 +70,7 @@ def test_its_own_controller_flies(tmp_path):
 def test_its_shell_commands_run(tmp_path, monkeypatch, capsys):
     pytest.importorskip("stable_baselines3", reason="stable-baselines3 is not installed")
     monkeypatch.chdir(tmp_path)
-    commands = [line for block in blocks("sh") for line in block.splitlines()]
+    commands = commands_of(0) + commands_of(1)
     assert len(commands) == 3
     for command in commands:
         status = run(command, monkeypatch)
@@ -75,3 +79,12 @@ def test_its_shell_commands_run(tmp_path, monkeypatch, capsys):
     assert (tmp_path / "runs" / "ppo" / "summary.json").is_file()
     assert (tmp_path / "comparison" / "comparison.json").is_file()
     capsys.readouterr()
+
+
+@pytest.mark.campaign
+def test_its_measurements_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for command in commands_of(2):
+        assert run(command, monkeypatch) == DONE, command
+    assert "good from" in capsys.readouterr().out
+    assert (tmp_path / "efficiency" / "data_efficiency.pdf").is_file()
