@@ -10,6 +10,7 @@ functions uncompiled.
 import hashlib
 import os
 import re
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -70,6 +71,15 @@ def blank_record(dtype: np.dtype[Any]) -> npt.NDArray[Any]:
     return record.view(np.recarray) if NUMBA.DISABLE_JIT else record
 
 
-def is_cold() -> bool:
+def is_cold(function: str = "step.step") -> bool:
     """Whether the flight step is not compiled yet on this machine; the first flight then waits."""
-    return not NUMBA.DISABLE_JIT and not any(CACHE_FOLDER.rglob("step.step-*.nbi"))
+    return not NUMBA.DISABLE_JIT and not any(CACHE_FOLDER.rglob(f"{function}-*.nbi"))
+
+
+def announce(function: str = "step.step") -> None:
+    """Say that one has to wait, where one has."""
+    if is_cold(function):
+        print(
+            "compiling the flight step, once on this machine (about half a minute) ...",
+            file=sys.stderr,
+        )

@@ -189,11 +189,14 @@ def require_hover(vehicle: Vehicle, controller: str, hover: float) -> None:
         )
 
 
-def plan_fastest(start: Sequence[float], hover: float, limits: DescentLimits) -> Plan:
+def plan_fastest(
+    start: Sequence[float], hover: float, limits: DescentLimits, early: float = 0.0
+) -> Plan:
     """Plan a hover of ``hover`` seconds at ``start`` (x, y, height) and the fastest landing below it.
 
     The plan's metadata says the limit that binds, the time from the start of the descent to the
-    floor [s], and the greatest speed, accelerations [m/s, m/s^2] and jerk [m/s^3].
+    floor [s], and the greatest speed, accelerations [m/s, m/s^2] and jerk [m/s^3]. ``early``: how much
+    higher than standing a leg may touch [m], as it does on a slope; the descent settles from there.
 
     Raises:
         InputError: a start too low to reach the touchdown speed and settle.
@@ -201,7 +204,9 @@ def plan_fastest(start: Sequence[float], hover: float, limits: DescentLimits) ->
     best: tuple[float, list[Piece], dict[str, float]] | None = None
     for into_fall in JERKS:
         for into_brake in JERKS:
-            found = _descent(float(start[2]), limits, float(into_fall), float(into_brake))
+            found = _descent(
+                float(start[2]), limits, float(into_fall), float(into_brake), SETTLE + early
+            )
             if found is not None and (best is None or found[0] < best[0]):
                 best = found
     if best is None:
@@ -227,12 +232,12 @@ def plan_fastest(start: Sequence[float], hover: float, limits: DescentLimits) ->
 
 
 def _descent(
-    drop: float, limits: DescentLimits, into_fall: float, into_brake: float
+    drop: float, limits: DescentLimits, into_fall: float, into_brake: float, settle: float
 ) -> tuple[float, list[Piece], dict[str, float]] | None:
     """Return time to the floor, pieces and numbers of the fastest descent with these jerks."""
     end, out = limits.touchdown_speed, limits.jerk_out
     down, up = limits.fall(into_fall), limits.brake(into_brake)
-    fast = drop - SETTLE
+    fast = drop - settle
     if down <= 0 or up <= 0 or fast < 0:
         return None
 
@@ -252,7 +257,7 @@ def _descent(
             low, high = (middle, high) if length(middle) <= fast else (low, middle)
         high = low
     fall, brake = halves(high)
-    way = [*fall, (max(fast - length(high), 0.0) / high, 0.0), *brake, (SETTLE / end, 0.0)]
+    way = [*fall, (max(fast - length(high), 0.0) / high, 0.0), *brake, (settle / end, 0.0)]
     numbers = {
         "speed_m_s": high, "fall_m_s2": down, "brake_m_s2": up, "jerk_m_s3": max(into_fall, into_brake)
     }  # fmt: skip

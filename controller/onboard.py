@@ -87,7 +87,7 @@ class State:
             ("attitude", 4, "a quaternion x, y, z, w, body to world"),
             ("rate", 3, "about body x, y, z, in rad/s"),
         ):
-            object.__setattr__(self, name, _numbers(name, getattr(self, name), size, what))
+            object.__setattr__(self, name, vector_of(name, getattr(self, name), size, what))
         length = float(np.linalg.norm(self.attitude))
         if abs(length - 1) > UNIT:
             raise InputError(
@@ -98,7 +98,7 @@ class State:
             object.__setattr__(self, "rotor_thrust", thrusts_of("rotor_thrust", self.rotor_thrust))
         if self.specific_force is not None:
             what = "along body x, y, z, in m/s^2"
-            felt = _numbers("specific_force", self.specific_force, 3, what)
+            felt = vector_of("specific_force", self.specific_force, 3, what)
             object.__setattr__(self, "specific_force", felt)
 
 
@@ -139,13 +139,14 @@ class LandingController:
             Refused: the controller has learned something, and no certificate fits it.
         """
         self.vehicle = vehicle if isinstance(vehicle, Vehicle) else load_vehicle(vehicle)
-        x, y, height = _numbers("start", start, 3, "x, y and height above standing, in m").tolist()
+        x, y, height = vector_of("start", start, 3, "x, y and height above standing, in m").tolist()
         if height <= 0:
             raise InputError(f"start has height {height} m, expected more than 0 m above standing")
         if _number("hover", hover, "s") < 0:
             raise InputError(f"hover is {hover} s, expected at least 0 s")
         heading = _number("yaw", yaw, "rad")
         _check_controller(controller)
+        self.controller, self.reference = controller, reference
         network = None
         radius = None
         if needs_model(controller):
@@ -173,6 +174,8 @@ class LandingController:
         tube = self.certificate.tube if self.certificate else None
         if tube is not None and "watch" in tube:
             store_limits(self._memory[0], Limits.of(tube), InnerLoop.of(self.vehicle))
+        self.model = network.digest if network else None
+        """SHA-256 of the weights of what was learned."""
         self._network = network_record(network)
         standing = self.vehicle.rest_height
         self._memory[0]["setpoint_position"] = x, y, height + standing
@@ -208,6 +211,11 @@ class LandingController:
     def event(self) -> str | None:
         """What made the monitor drop the learned force; None: nothing so far, or no monitor."""
         return EVENTS.get(int(self._memory[0]["event"]))
+
+    @property
+    def record(self) -> Any:
+        """What the law knows and did last, by the names of ``landing_controller.RECORD``; to read."""
+        return self._memory[0]
 
     def rotor_speeds(self, thrusts: npt.ArrayLike) -> Array:
         """Return the rotor speeds (4,) [rad/s] that make these thrusts (4,) [N]: f = k_f Omega^2."""
@@ -300,7 +308,7 @@ def _check_controller(name: str) -> None:
         )
 
 
-def _numbers(name: str, value: Any, size: int, what: str) -> Array:
+def vector_of(name: str, value: Any, size: int, what: str) -> Array:
     """Return a read-only copy of ``size`` finite numbers."""
     wanted = f"{size} finite numbers: {what}"
     try:
@@ -332,7 +340,7 @@ def _number(name: str, value: Any, unit: str) -> float:
 
 def thrusts_of(name: str, value: Any) -> Array:
     """Return the thrusts of four rotors [N], none of which pulls."""
-    f = _numbers(name, value, 4, "a rotor each, in the order of the vehicle file, in N")
+    f = vector_of(name, value, 4, "a rotor each, in the order of the vehicle file, in N")
     if f.min() < 0:
         raise InputError(f"{name} is {f.tolist()} N, expected at least 0 N each")
     return f

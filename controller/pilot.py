@@ -4,14 +4,16 @@
         def __init__(self, task): ...                   # once a flight
         def step(self, state, time): return thrusts     # once a control period, (4,) [N]
 
-``task`` (``Task``) says what is flown and where the set-point is now; ``state`` (``onboard.State``) is
-what was measured, and nothing else is. ``onboard.LandingController`` has the same ``step``. Noticing the
+``task`` (``Task``) says what is flown and where the set-point is now, and turns a force into rotor
+thrusts for laws that think in forces; ``state`` (``onboard.State``) is what was measured, and nothing
+else is. ``onboard.LandingController`` has the same ``step``. Noticing the
 ground and cutting the motors is done for every such controller, as for ours: the set-point goes down
 into the floor first, and once the motors are cut ``step`` is not asked any more.
 """
 
 import importlib
 import importlib.util
+import math
 import sys
 import traceback
 from collections.abc import Callable
@@ -22,9 +24,10 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from neural_lander.controller.allocation import Thrusts
+from neural_lander.controller.allocation import Thrusts, rotor_thrusts
+from neural_lander.controller.attitude_law import attitude_torque
 from neural_lander.controller.errors import InputError
-from neural_lander.controller.onboard import PHASES, State, thrusts_of
+from neural_lander.controller.onboard import PHASES, State, thrusts_of, vector_of
 from neural_lander.controller.setpoint import Plan
 from neural_lander.controller.terrain import Terrain
 from neural_lander.controller.vehicle import Vehicle
@@ -86,20 +89,45 @@ class Task:
         """``flying``, or ``pushing`` down onto the floor."""
         return PHASES[int(self.memory["phase"])]
 
+    def thrusts(self, force: npt.ArrayLike, state: State) -> Array:
+        """Return the rotor thrusts (4,) [N] that push with a force (3,) [N] in the world.
+
+        As our controllers do it: thrust is the size of the force, the attitude law turns body z
+        to its direction at heading ``yaw``, and the allocation keeps the rotors in their limits.
+
+        Raises:
+            InputError: the force is no three finite numbers.
+        """
+        x, y, z = vector_of("force", force, 3, "x, y, z in the world, in N").tolist()
+        size = math.hypot(x, y, z)
+        n = 1.0 / max(size, 1e-9)
+        a, b, c, d = state.attitude.tolist()
+        p, q, r = state.rate.tolist()
+        torque = attitude_torque(
+            self.memory, (a, b, c, d), (p, q, r), (x * n, y * n, z * n), self.yaw
+        )
+        return np.array(rotor_thrusts(self.memory, size, torque)[0])
+
+
+FILES: dict[str, Callable[[str], Callable[[Task], Pilot]]] = {}
+"""How a file becomes a controller, by the end of its name; ``sim.policy`` adds ``.zip``."""
+
 
 def is_foreign(controller: str) -> bool:
-    """Whether a controller's name is ``module:Name`` or ``file.py:Name``, one from outside."""
-    return ":" in controller
+    """Whether a controller is from outside: ``module:Name``, ``file.py:Name``, or one of ``FILES``."""
+    return ":" in controller or Path(controller).suffix in FILES
 
 
 def find_pilot(controller: str) -> Callable[[Task], Pilot]:
-    """Return what makes the pilot of a flight from its task, for ``module:Name`` or ``file.py:Name``.
+    """Return what makes the pilot of a flight from its task: see ``is_foreign``.
 
     Modules are looked for in the working directory, too.
 
     Raises:
         InputError: no such module or file, it cannot be imported, or there is no such name in it.
     """
+    if ":" not in controller and Path(controller).suffix in FILES:
+        return FILES[Path(controller).suffix](controller)
     where, _, name = controller.rpartition(":")
     if not where or not name:
         raise InputError(

@@ -41,6 +41,7 @@ from neural_lander.learning.dataset import (
 )
 from neural_lander.learning.evaluation import scores, summary
 from neural_lander.learning.fitting import Fitted, Progress, Task, fit_networks, thinning
+from neural_lander.learning.height_dependence import height_dependence
 from neural_lander.learning.settings import TrainingSettings
 
 __all__ = ["TrainingSettings", "train"]
@@ -111,6 +112,7 @@ def train(
             for flight, offset in zip(flights, model.offsets, strict=True)
         },
         "training": model.how_it_went(),
+        "ground_effect": height_dependence([f.smooth for f in flights], vehicle).as_dict(),
         "scores": summary(own),
         "baselines": compared,
         "textbook": {"radius_m": law.radius, "fitted": "least squares on all flights"},

@@ -13,7 +13,13 @@ import typer
 
 from neural_lander.controller.errors import InputError, Refused
 from neural_lander.controller.files import require_file, require_folder
-from neural_lander.scripts import exit_status, verbs_flights, verbs_landing, verbs_vehicle
+from neural_lander.scripts import (
+    exit_status,
+    verbs_campaign,
+    verbs_flights,
+    verbs_landing,
+    verbs_vehicle,
+)
 from neural_lander.scripts.cli_flight import (
     show_runs,
 )
@@ -296,6 +302,7 @@ def certify(
 
 
 app.registered_commands += verbs_landing.app.registered_commands
+app.registered_commands += verbs_campaign.app.registered_commands
 
 
 @app.command(

@@ -37,6 +37,7 @@ def controllers_of(text: str) -> list[str]:
     if not all(names) or len(set(names)) < len(names):
         raise InputError(f"--controllers is '{text}', expected different names like pd,observer")
     from neural_lander.controller.pilot import find_pilot, is_foreign
+    from neural_lander.sim import policy as policy  # so that policies are controllers
 
     for name in names:
         if is_foreign(name):

@@ -1,4 +1,4 @@
-"""``inspect``: what is in a flight log, a model, a certificate, a run or a comparison."""
+"""``inspect``: what is in a flight log, a model, a certificate, a run, a comparison or a campaign."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,8 +12,8 @@ from neural_lander.scripts.cli_flight import show_landing, show_pairs, show_runs
 from neural_lander.scripts.cli_output import Report
 
 EXPECTED = (
-    "a flight log (.parquet) or a folder of them, a model, a run, a comparison, or the JSON of one "
-    "of these or of a certificate"
+    "a flight log (.parquet) or a folder of them, a model, a run, a comparison, a campaign, or the "
+    "JSON of one of these or of a certificate"
 )
 
 FLIGHT = {
@@ -78,11 +78,36 @@ def inspect(
         return _unfinished(path, picture, vehicle, model, out)
     if (path / "demo.json").is_file():
         raise InputError(f"{path}: is an unfinished demo; run `neural-lander demo` again")
+    if (path / "campaign.json").is_file():
+        if picture is not None:
+            raise InputError(f"{path}: holds no flight to draw; leave --out {picture} away")
+        return _campaign(path, out)
     if path.is_dir():
         return _flights(flight_paths([path]), picture or path / "residual.png", vehicle, model, out)
     if path.suffix == ".json":
         return _certificate(path, picture, out)
     raise InputError(f"{path}: is nothing that can be inspected; expected {EXPECTED}")
+
+
+def _campaign(folder: Path, out: Report) -> None:
+    """Count the landings of a campaign that are on disk."""
+    from neural_lander.sim.campaign.tables import counts
+
+    out.result = counts(folder)
+    columns = (
+        "scenario",
+        "aero",
+        "controller",
+        "landings",
+        "landed",
+        "crashed",
+        "refused",
+        "errors",
+    )
+    rows = [[row[key] for key in columns] for row in out.result["cells"]]
+    out.table(f"campaign, version {out.result['version']}", columns, rows)
+    page = folder / "report.html"
+    out.line(str(page) if page.is_file() else "no report yet; `neural-lander campaign --resume`")
 
 
 def _is_unfinished_run(folder: Path) -> bool:
@@ -216,6 +241,8 @@ def show_model(model: dict[str, Any], out: Report) -> None:
         out.line(
             f"{model['split']['kind']}; each flight is judged by a network that has not seen it"
         )
+    if "ground_effect" in model:
+        out.line(f"ground effect {model['ground_effect']['remark']}")
     show_scores(model["scores"], out)
     if model.get("baselines"):
         show_baselines(model, out)

@@ -49,7 +49,7 @@ app = typer.Typer()
 def land(
     vehicle: VehicleName,
     controller: Annotated[
-        str, typer.Option(help=f"{CONTROLLERS}; or your own as module:Name.", metavar="C")
+        str, typer.Option(help=f"{CONTROLLERS}; or your own: module:Name, policy.zip.", metavar="C")
     ],
     out: Folder,
     model: Model = None,
@@ -115,7 +115,10 @@ def compare(
     ] = None,
     controllers: Annotated[
         str | None,
-        typer.Option(help=f"Fly these instead, of {CONTROLLERS}; or module:Name.", metavar="C1,C2"),
+        typer.Option(
+            help=f"Fly these instead, of {CONTROLLERS}; or module:Name, policy.zip.",
+            metavar="C1,C2",
+        ),
     ] = None,
     seeds: Annotated[str, typer.Option(help="B excluded.", metavar="A:B")] = "0:32",
     baseline: Annotated[

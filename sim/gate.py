@@ -17,9 +17,9 @@ from neural_lander.controller.network import load_network
 from neural_lander.controller.vehicle import load_vehicle
 from neural_lander.sim.landing_site import check_site
 from neural_lander.sim.rollout import Flight
-from neural_lander.sim.scenario import load_scenario
+from neural_lander.sim.scenario import Scenario, load_scenario
 
-__all__ = ["FlightOptions", "flight_of", "is_learned", "with_model"]
+__all__ = ["FlightOptions", "flight_of", "is_learned", "require_possible", "with_model"]
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,8 @@ def with_model(flight: Flight, model: Path | None) -> Flight:
     return replace(flight, network=load_network(bundle, flight.vehicle))
 
 
-def flight_of(options: FlightOptions, controller: str) -> Flight:
-    """Return the flight of one controller.
+def flight_of(options: FlightOptions, controller: str, scenario: Scenario | None = None) -> Flight:
+    """Return the flight of one controller, in another scenario than the options name if given.
 
     Raises:
         InputError: something named does not exist or cannot be used.
@@ -66,14 +66,14 @@ def flight_of(options: FlightOptions, controller: str) -> Flight:
     flight = Flight(
         vehicle=vehicle,
         controller=controller,
-        scenario=load_scenario(options.scenario),
+        scenario=scenario or load_scenario(options.scenario),
         reference=options.reference,
         aero=options.aero,
         engine=options.engine,
         touchdown_speed=options.touchdown_speed,
         thrust_room=options.thrust_room,
     )
-    _require_possible(flight, options.scenario)
+    require_possible(flight, options.scenario)
     flight = with_model(flight, options.model)
     model = options.model
     if model is None or not is_learned(controller):
@@ -112,8 +112,12 @@ def flight_of(options: FlightOptions, controller: str) -> Flight:
     return replace(flight, certified=True, limits=limits)
 
 
-def _require_possible(flight: Flight, where: str) -> None:
-    """Refuse a scenario that this vehicle cannot be in, before anything is flown."""
+def require_possible(flight: Flight, where: str) -> None:
+    """Refuse a scenario that this vehicle cannot be in, before anything is flown; ``where`` names it.
+
+    Raises:
+        InputError: saying why.
+    """
     try:
         flight.real.real(flight.vehicle)
         flight.scenario.sensors.late_steps(flight.vehicle)

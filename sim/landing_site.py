@@ -30,6 +30,19 @@ def check_site(scenario: Scenario, vehicle: Vehicle) -> None:
         _check_deck(scenario, scenario.deck, vehicle)
 
 
+def touches_early(scenario: Scenario, vehicle: Vehicle) -> float:
+    """Return how much higher than standing a level vehicle's leg may meet the surface [m].
+
+    On a slope it is the leg uphill, whatever the heading.
+    """
+    surface = scenario.ground.under(*scenario.end)
+    tilt = 0.0 if surface is None else surface.tilt_deg
+    if scenario.deck is not None:
+        tilt = scenario.deck.pitch_deg
+    farthest = max(math.hypot(x, y) for x, y, _ in vehicle.legs.feet.tolist())
+    return farthest * math.tan(math.radians(tilt))
+
+
 def _check_deck(scenario: Scenario, deck: Deck, vehicle: Vehicle) -> None:
     """Refuse a deck that is faster than the vehicle, that tips it over, or that meets it in hover."""
     place = scenario.start_x

@@ -1,7 +1,6 @@
 """One flight in the world, from its start to standing still, as a log and its figures."""
 
 import math
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from neural_lander.controller.compiled import is_cold
+from neural_lander.controller.compiled import announce
 from neural_lander.controller.deck import PREDICTED
 from neural_lander.controller.errors import InputError
 from neural_lander.controller.fastest import (
@@ -32,18 +31,19 @@ from neural_lander.controller.monitor import Limits, store_limits
 from neural_lander.controller.network import Network, network_record
 from neural_lander.controller.own_force import NETWORK
 from neural_lander.controller.pilot import Task, is_foreign, make_pilot
-from neural_lander.controller.rotation import Quaternion, Vector
+from neural_lander.controller.rotation import Vector
 from neural_lander.controller.setpoint import Plan, plan_descent
-from neural_lander.controller.terrain import FLAT
-from neural_lander.controller.touchdown import CUT
+from neural_lander.controller.terrain import FLAT, Terrain
 from neural_lander.controller.transfer import TransferLimits, joined, plan_transfer
 from neural_lander.controller.vehicle import Vehicle
 from neural_lander.sim.accelerometer import draw_feeling
 from neural_lander.sim.deck import Swing, draw_swing, store_swing
 from neural_lander.sim.deviation import Deviation
-from neural_lander.sim.landing_site import check_site
+from neural_lander.sim.episode import UPRIGHT, Episode, Records, Start
+from neural_lander.sim.landing_site import check_site, touches_early
 from neural_lander.sim.physics import NEAR, load_aerodynamics, reach, world_record
 from neural_lander.sim.piloted import Step, fly_freely_with, piloted_step
+from neural_lander.sim.policy import load_policy as load_policy  # so that policies are controllers
 from neural_lander.sim.scenario import Scenario
 from neural_lander.sim.sensors import (
     draw_bias,
@@ -65,32 +65,17 @@ from neural_lander.sim.step import (
     step,
 )
 from neural_lander.sim.summary import summarise
-from neural_lander.sim.verdict import Outcome, is_still
+from neural_lander.sim.verdict import Outcome
 from neural_lander.sim.wind import draw_air
-from neural_lander.sim.world import World, world_of
+from neural_lander.sim.world import world_of
 
 Array = npt.NDArray[np.float64]
-Record = npt.NDArray[Any]
-Records = tuple[Record, Record, Record, Record]
-"""World, controller, learned network, network that plays the vehicle."""
-Start = tuple[Vector, Quaternion, Vector, Vector]
-"""Position, attitude, velocity, rate of the body, all in the world frame."""
 
 ENGINES = ("pybullet", "hybrid")
 """Names that ``land --engine`` takes."""
 
-STANDING = math.cos(math.radians(5))
-"""Tilted less than this the legs touch a floor before anything else can."""
-CRASH_TILT = math.radians(60)
-"""[rad]"""
-CRASH_SPEED = 1.0
-"""First contact of the legs faster than this is a crash [m/s]."""
 ARRIVED = 0.5
 """Hover between a level way and the descent [s]."""
-AFTER_CUT = 0.3
-"""How long a vehicle is watched after its motors were cut: seven motor lags [s]."""
-WATCHED = 3.0
-"""And how much longer at most, while it still slides or tips [s]."""
 
 
 @dataclass(frozen=True)
@@ -172,7 +157,7 @@ class Flight:
                 )
             seen = speed_seen(self.network, self.descent_speed)
             limits = DescentLimits.of(self.vehicle, self.touchdown_speed, *seen, self.thrust_room)
-            return plan_fastest(start, hover, limits)
+            return plan_fastest(start, hover, limits, touches_early(self.scenario, self.vehicle))
         return plan_descent(
             self.reference, start, self.scenario.target_height, hover, decay=self.decay
         )
@@ -195,8 +180,30 @@ def fly(flight: Flight, seed: int) -> Landing:
             that it cannot follow.
     """
     rng = np.random.default_rng(seed)
+    scenario, plan = flight.scenario, flight.plan
+    start, velocity, yaw = draw_start(flight, rng)
+    swing = None if scenario.deck is None else draw_swing(scenario.deck, rng.spawn(1)[0])
+    begun = time.perf_counter()
+    rows, outcome = run(
+        flight, plan, rng, start, velocity, yaw, plan.end + scenario.after, scenario.lands,
+        swing=swing,
+    )  # fmt: skip
+    wall = time.perf_counter() - begun
+    log = flight_log(rows, flight, seed, scenario=scenario.name, reference=flight.reference)
+    log = with_surface(log, scenario, swing)
+    summary = summarise(log, outcome, plan, flight.vehicle, flight.limits, scenario.lands)
+    summary |= {"real_time_factor": round(len(rows) * flight.vehicle.timing.period / wall, 1)}
+    return Landing(log, summary)
+
+
+def draw_start(flight: Flight, rng: np.random.Generator) -> tuple[Vector, Vector, float]:
+    """Draw where a flight begins (as ``run`` takes it) [m], its velocity [m/s], and its heading [rad].
+
+    Raises:
+        InputError: the start may be inside a table, the vehicle would slide down the surface, or could
+            not follow the deck.
+    """
     scenario, vehicle = flight.scenario, flight.vehicle
-    plan = flight.plan
     x, y, terrain = scenario.start_x, scenario.start_y, scenario.ground
     lowest = terrain.height(x, y) + scenario.start_height - scenario.start_spread
     check_site(scenario, vehicle)
@@ -205,26 +212,35 @@ def fly(flight: Flight, seed: int) -> Landing:
     speed = rng.uniform(-1, 1, 3) * scenario.start_speed_spread
     yaw = float(rng.uniform(-math.pi, math.pi))
     start = (float(off[0]) + x, float(off[1]) + y, float(off[2]) + scenario.start[2])
-    swing = None if scenario.deck is None else draw_swing(scenario.deck, rng.spawn(1)[0])
-    begun = time.perf_counter()
-    rows, outcome = run(
-        flight, plan, rng, start, (float(speed[0]), float(speed[1]), float(speed[2])), yaw,
-        plan.end + scenario.after, scenario.lands, swing=swing,
-    )  # fmt: skip
-    wall = time.perf_counter() - begun
-    log = flight_log(rows, flight, seed, scenario=scenario.name, reference=flight.reference)
-    log = with_surface(log, scenario, swing)
-    summary = summarise(log, outcome, plan, flight.vehicle, flight.limits, scenario.lands)
-    summary |= {"real_time_factor": round(len(rows) * vehicle.timing.period / wall, 1)}
-    return Landing(log, summary)
+    return start, (float(speed[0]), float(speed[1]), float(speed[2])), yaw
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """All that a flight needs before its first step."""
+
+    records: Records
+    noise: Array
+    """(steps, 16), or more columns where the world has more chance in it."""
+    steps: int
+    """At most."""
+    start: Start
+    swing: Swing | None
+    """The motion of the deck."""
+
+
+def engine_of(flight: Flight) -> tuple[Any, ...]:
+    """Return what the ``World`` of a flight is made of."""
+    scenario, real = flight.scenario, flight.real.real(flight.vehicle)
+    return real, scenario.ground, scenario.legs.springs(flight.vehicle), scenario.moving
 
 
 def run(
     flight: Flight,
     plan: Plan,
     rng: np.random.Generator,
-    start: tuple[float, float, float],
-    velocity: tuple[float, float, float],
+    start: Vector,
+    velocity: Vector,
     yaw: float,
     duration: float,
     lands: bool,
@@ -238,14 +254,54 @@ def run(
     scenario's deck. Ends after ``duration`` [s], ``AFTER_CUT`` after the motors were cut (``WATCHED``
     later at most, if it moves on), or at a crash.
     """
+    ready = prepare(flight, plan, rng, start, velocity, yaw, duration, lands, noise, swing)
+    announce()
+    begin = ready.start
+    turn: Step = step
+    freely: Callable[..., Any] = fly_freely
+    if is_foreign(flight.controller):
+        task = Task(flight.vehicle, plan, yaw, chart_of(flight), ready.records[1][0])
+        turn = piloted_step(make_pilot(flight.controller, task), flight.controller)
+        freely = partial(fly_freely_with, turn)
+    rows, first = np.zeros((ready.steps, ROW)), 0
+    if flight.engine == "hybrid":
+        first, p, q, v, omega = freely(
+            0, ready.steps - 1, *begin, *ready.records, ready.noise, rows, NEAR, UPRIGHT
+        )
+        begin = (p, q, v, omega)
+    engine = world_of(*engine_of(flight))
+    episode = Episode(engine, ready.records, ready.noise, rows, turn, first, begin, ready.swing)
+    episode.advance(ready.steps)
+    # the ground's force over the last step is not known yet: that row is left out
+    return rows[: episode.k], episode.outcome
+
+
+def chart_of(flight: Flight) -> Terrain:
+    """Return the map that the vehicle has of its ground."""
+    scenario = flight.scenario
+    blind = scenario.sensors.height == "range" and scenario.deck is None
+    return FLAT if blind else scenario.ground
+
+
+def prepare(
+    flight: Flight,
+    plan: Plan,
+    rng: np.random.Generator,
+    start: Vector,
+    velocity: Vector,
+    yaw: float,
+    duration: float,
+    lands: bool,
+    noise: Array | None = None,
+    swing: Swing | None = None,
+) -> Prepared:
+    """Return what ``run`` needs before its first step; takes what it takes."""
     vehicle = flight.vehicle
     if flight.engine not in ENGINES:
         raise InputError(f"engine '{flight.engine}' is unknown; take one of {', '.join(ENGINES)}")
     aerodynamics, real = load_aerodynamics(flight.aero, vehicle)
     terrain, end = flight.scenario.ground, plan.coefficients[-1, :2, 0]
     surface = terrain.height(end[0], end[1])
-    blind = flight.scenario.sensors.height == "range" and flight.scenario.deck is None
-    chart = FLAT if blind else terrain
     foreign = is_foreign(flight.controller)
     control = controller_record(
         vehicle,
@@ -255,7 +311,7 @@ def run(
         surface,
         lands,
         age=flight.scenario.sensors.late_steps(vehicle) * vehicle.timing.period,
-        chart=chart,
+        chart=chart_of(flight),
         fitted_radius=flight.fitted_radius,
         moving=flight.scenario.moving,
         deck_way=flight.deck_way,
@@ -282,12 +338,6 @@ def run(
         noise = draw_noise(vehicle, steps, rng, scenario.sensors.colour)
     noise = with_chances(noise, flight, rng)
     world[0]["accelerometer"] = scenario.sensors.accelerometer
-    if is_cold():
-        print(
-            "compiling the flight step, once on this machine (about half a minute) ...",
-            file=sys.stderr,
-        )
-    records = (world, control, network_record(flight.network), network_record(real))
     c, s, (x, y, z) = math.cos(yaw), math.sin(yaw), deviation.centre_of_mass
     at = (
         start[0] + c * x - s * y,
@@ -295,19 +345,8 @@ def run(
         start[2] + surface + vehicle.rest_height + z,
     )
     turned = (0.0, 0.0, math.sin(yaw / 2), math.cos(yaw / 2))
-    begin = (at, turned, velocity, (0.0, 0.0, 0.0))
-    engine = world_of(
-        deviation.real(vehicle), terrain, scenario.legs.springs(vehicle), scenario.moving
-    )
-    turn: Step = step
-    freely: Callable[..., Any] | None = fly_freely
-    if foreign:
-        pilot = make_pilot(flight.controller, Task(vehicle, plan, yaw, chart, control[0]))
-        turn = piloted_step(pilot, flight.controller)
-        freely = partial(fly_freely_with, turn)
-    if flight.engine != "hybrid":
-        freely = None
-    return _loop(engine, records, noise, steps, begin, turn, freely, swing)
+    records = (world, control, network_record(flight.network), network_record(real))
+    return Prepared(records, noise, steps, (at, turned, velocity, (0.0, 0.0, 0.0)), swing)
 
 
 def with_chances(noise: Array, flight: Flight, rng: np.random.Generator) -> Array:
@@ -340,86 +379,11 @@ def with_chances(noise: Array, flight: Flight, rng: np.random.Generator) -> Arra
     rows[:, :3] += draw_bias(sensors, steps, period, for_bias)
     rows[:, DROP_OUT] = draw_drop_outs(sensors, steps, period, for_drop_outs)
     rows[:, AIR:RANGE] = draw_air(wind, flight.scenario.start_height, steps, period, for_air)
-    rows[:, RANGE] = draw_range_noise(sensors, flight.vehicle, steps, for_range)
-    rows[:, MARKER] = draw_marker_noise(sensors, flight.vehicle, steps, for_marker)
+    if sensors.has_range_finder:
+        rows[:, RANGE] = draw_range_noise(sensors, flight.vehicle, steps, for_range)
+    if deck:
+        rows[:, MARKER] = draw_marker_noise(sensors, flight.vehicle, steps, for_marker)
     return rows
-
-
-def _loop(
-    engine: World,
-    records: Records,
-    noise: Array,
-    steps: int,
-    start: Start,
-    step: Step,
-    freely: Callable[..., Any] | None,
-    swing: Swing | None = None,
-) -> tuple[Array, Outcome]:
-    """Step until the flight is over; everything per step is local, for speed.
-
-    ``freely`` flies as long as nothing can be touched; None: the engine does from the first step on.
-    ``swing`` is the motion of the box that moves.
-    """
-    world, control, learned, real = records
-    log = np.zeros((steps, ROW))
-    upright = math.cos(CRASH_TILT)
-    first = 0
-    if freely:
-        first, p, q, v, omega = freely(0, steps - 1, *start, *records, noise, log, NEAR, upright)
-        start = (p, q, v, omega)
-    engine.reset(*start)
-    engine.feel_ground(False)
-    body, frame = engine.body, engine.frame
-    pose, twist, push, turn, advance = (
-        engine.pose,
-        engine.twist,
-        engine.push,
-        engine.turn,
-        engine.advance,
-    )
-    last = watched = steps - 1
-    cut_at = contact_at = None
-    near = False
-    sides = bool(engine.terrain.surfaces)
-    crash, speed_before = "", 0.0
-    k = first
-    for k in range(first, steps):
-        p, q = pose(body)
-        v, omega = twist(body)
-        force, torque, low, phase, ground = step(
-            k, p, q, v, omega, world, control, learned, real, noise, log
-        )
-        if low < NEAR and not near:
-            near = True
-            engine.feel_ground(True)
-        if near and swing is not None:
-            engine.carry(swing, k * engine.vehicle.timing.period)
-        push(body, -1, force, p, frame)
-        turn(body, -1, torque, frame)
-        advance()
-        up = 1 - 2 * (q[0] * q[0] + q[1] * q[1])
-        if ground > 0.0:
-            if contact_at is None:
-                contact_at = k - 1
-                if speed_before < -CRASH_SPEED:
-                    crash = f"first contact at {-speed_before:.2f} m/s"
-            if up < STANDING and engine.touches_with_body(p, q):
-                crash = crash or "contact by something else than the legs"
-        if sides and low < NEAR and engine.touches_with_body(p, q):
-            crash = crash or "contact by something else than the legs, or with a table's side"
-        if up < upright:
-            crash = crash or "tilt over 60 degrees"
-        if phase == CUT and cut_at is None:
-            cut_at = k
-            last = min(last, k + round(AFTER_CUT / engine.vehicle.timing.period))
-            watched = min(steps - 1, last + round(WATCHED / engine.vehicle.timing.period))
-        if swing is not None:
-            v, omega = swing.seen_from(k * engine.vehicle.timing.period, p, v, omega)
-        if crash or (k >= last and (cut_at is None or k >= watched or is_still(v, omega))):
-            break
-        speed_before = v[2]
-    # the ground's force over the last step is not known yet: that row is left out
-    return log[:k], Outcome(contact_at, cut_at, crash)
 
 
 def with_surface(log: FlightLog, scenario: Scenario, swing: Swing | None = None) -> FlightLog:

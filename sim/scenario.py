@@ -113,6 +113,25 @@ class Scenario:
         """Whether the flight ends on the ground."""
         return self.target_height == 0.0
 
+    def require_whole(self, where: str) -> None:
+        """Refuse a scenario whose fields do not go together; ``where`` begins the message.
+
+        Raises:
+            InputError: of ``check_deck``; or it would have to climb: it ends above its start, and not
+                at the same height on a level way.
+        """
+        try:
+            check_deck(self)
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from error
+        above = self.start[2]
+        passes = self.travels and self.stays_level
+        if self.target_height >= above and not passes:
+            raise InputError(
+                f"{where}: target_height is {self.target_height} m, expected less than start_height, "
+                f"which is {above:g} m over the surface under the end; lower it, or raise start_height"
+            )
+
 
 def check_deck(scenario: Scenario) -> None:
     """Refuse a scenario in which a deck cannot be heard in time, or cannot be landed on as it is.
@@ -243,15 +262,5 @@ def _parse(text: str, where: str) -> Scenario:
         if key not in tree:
             raise InputError(f"{where}: {key} is missing")
     scenario = Scenario(**tree, terrain=terrain)
-    try:
-        check_deck(scenario)
-    except InputError as error:
-        raise InputError(f"{where}: {error}") from error
-    above = scenario.start[2]
-    passes = scenario.travels and scenario.stays_level
-    if scenario.target_height >= above and not passes:
-        raise InputError(
-            f"{where}: target_height is {scenario.target_height} m, expected less than start_height, "
-            f"which is {above:g} m over the surface under the end; lower it, or raise start_height"
-        )
+    scenario.require_whole(where)
     return scenario

@@ -32,6 +32,7 @@ VERBS = (
     "certify",
     "land",
     "compare",
+    "campaign",
     "inspect",
 )
 

@@ -7,7 +7,11 @@ import numpy as np
 import pytest
 
 from neural_lander.controller.errors import InputError
-from neural_lander.controller.pilot import find_pilot
+from neural_lander.controller.landing_controller import controller_record, yaw_of
+from neural_lander.controller.onboard import State
+from neural_lander.controller.pilot import Task, find_pilot
+from neural_lander.controller.setpoint import plan_descent
+from neural_lander.controller.terrain import FLAT
 from neural_lander.controller.vehicle import load_vehicle
 from neural_lander.scripts import cli
 from neural_lander.scripts.cli_flight import controllers_of
@@ -196,3 +200,33 @@ def test_it_enters_the_table_beside_ours(tmp_path, monkeypatch, capsys):
     assert theirs["controller"] == "mine.py:Wrapped"
     for key in ("landings", "landed", "crashed", "z_max_error_m", "touchdown_speed_m_s"):
         assert ours[key] == theirs[key], key
+
+
+def task_of(vehicle, yaw):
+    plan = plan_descent("s-curve", (0.0, 0.0, 0.3), 0.0, 0.5)
+    return Task(vehicle, plan, yaw, FLAT, controller_record(vehicle, "pd", plan, yaw)[0])
+
+
+def test_a_force_becomes_the_thrusts_that_our_own_law_makes_of_it(flight, intel_aero):
+    log = fly(flight("pd"), 2).log
+    yaw = yaw_of(log["truth_attitude"][0])  # starts level, at the heading that it is to keep
+    task = task_of(intel_aero, yaw)
+    flying = np.flatnonzero(log["phase"] == 0)[::50]
+    assert len(flying) > 10
+    for i in flying:
+        state = State(log["position"][i], log["velocity"][i], log["attitude"][i], log["rate"][i])
+        thrusts = task.thrusts(log["force_command"][i], state)
+        # the heading is rounded once more here: 1e-16 rad of yaw
+        np.testing.assert_allclose(thrusts, log["rotor_thrust_command"][i], rtol=0, atol=1e-12)
+
+
+def test_a_force_pushes_with_its_size_and_turns_the_vehicle_towards_it(intel_aero):
+    task, level = task_of(intel_aero, 0.0), State((0, 0, 1), (0, 0, 0), (0, 0, 0, 1), (0, 0, 0))
+    weight = intel_aero.weight
+    np.testing.assert_allclose(task.thrusts([0, 0, weight], level), weight / 4)
+    lift, roll, pitch, _ = intel_aero.mixing @ task.thrusts([1.0, 0, weight], level)
+    np.testing.assert_allclose(lift, np.hypot(1.0, weight))
+    assert pitch > 0  # nose down, to push to the front
+    assert abs(roll) < 1e-12
+    with pytest.raises(InputError, match=r"force is .*nan.*, expected 3 finite numbers: x, y, z"):
+        task.thrusts([0, np.nan, 1], level)

@@ -29,6 +29,16 @@ BAD = [
     ("leave_one_flight_out", ("--seeds", "0"), "--seeds is 0"),
     ("identification_coverage", ("--vehicles", "-1"), "--vehicles is -1"),
     ("identification_coverage", ("--aero", "storm"), "storm"),
+    ("matrix", ("--out", "file"), "file: is no folder"),
+    ("matrix", ("--out", "x", "--workers", "0"), "--workers"),
+    ("matrix", ("--out", "x", "--vehicle", "intel-hero"), "vehicle 'intel-hero' is unknown"),
+    ("kill_campaign", ("--out", "file"), "file: is no folder"),
+    ("kill_campaign", ("--out", "x", "--kills", "0"), "--kills"),
+    (
+        "peer_landings",
+        ("--out", "x", "--peers", "Gazebo"),
+        "--peers has 'Gazebo', expected RotorPy",
+    ),
 ]
 
 

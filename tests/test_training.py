@@ -7,6 +7,7 @@ import torch
 
 from neural_lander.controller.errors import InputError
 from neural_lander.controller.flight_log import read_flight_log, write_flight_log
+from neural_lander.controller.model_parts import UNBOUNDED, bundle_of, fitted_radius
 from neural_lander.controller.network import load_network
 from neural_lander.controller.residual import ResidualInput
 from neural_lander.learning.baselines import NAMES
@@ -80,6 +81,14 @@ def test_the_force_is_learned_from_noisy_flights(tmp_path, intel_aero):
     inside = model["scores"]["interval_95"]["rmse_z_5hz_n"]
     assert inside[0] < own["rmse_z_5hz_n"] < inside[1]
     assert "settled" in model["training"]["remark"]
+    # what flies beside it comes from the same flights
+    beside = json.loads((tmp_path / "model" / UNBOUNDED / "model.json").read_text())
+    assert beside["training_logs"] == model["training_logs"]
+    assert beside["spectral_bound"]["asked"] is None
+    assert beside["spectral_bound"]["dimensionless"] > 1.0 > model["spectral_bound"]["asked"]
+    assert bundle_of(tmp_path / "model", "learned-unbounded") == tmp_path / "model" / UNBOUNDED
+    folds = [p["radius_m"] for p in others["cheeseman-bennett fitted"]["parameters"]]
+    assert min(folds) < fitted_radius(tmp_path / "model") < max(folds)
 
 
 def test_offsets_by_flight_are_found_and_not_shipped(tmp_path, intel_aero):

@@ -1,0 +1,209 @@
+"""The whole matrix in one command, and how fast it goes: controllers x scenarios x seeds x worlds.
+
+    python scripts/matrix.py --out DIR [--seeds 0:32] [--aero rotor PATH ...] [--uncertified]
+    python scripts/matrix.py --out DIR --measure [--landings 400] [--repeats 3] [--memory 5000]
+
+Without --measure: for each aerodynamics collects eight flights of 60 s, trains and certifies as in
+`experiment.py` (once: DIR keeps the models), then flies every controller in every bundled scenario as
+a campaign, and goes on where an earlier call stopped. A refused certificate is a row. By default two
+seeds; the whole matrix is --seeds 0:32.
+
+With --measure: the rate of one process, of two, and of a Dask cluster of two workers, in turns, with
+processes warm; the memory of the program that hands out the landings, over --memory of them; and what
+that makes of 100,000. CPU time is measured beside the clock, for a machine that others use, too.
+"""
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+from neural_lander.controller.errors import InputError
+from neural_lander.controller.files import require_folder
+from neural_lander.controller.model_parts import needs_model
+from neural_lander.controller.vehicle import load_vehicle
+from neural_lander.scripts.cli_campaign import fly
+from neural_lander.scripts.cli_flight import controllers_of, seeds_of
+from neural_lander.scripts.cli_options import CONTROLLERS
+from neural_lander.scripts.cli_output import progress_bar
+from neural_lander.scripts.exit_status import exits
+from neural_lander.scripts.experiment import Settings, learn
+from neural_lander.sim.campaign.run import Crew, chunks_of, fly_campaign
+from neural_lander.sim.campaign.spec import Spec, read_spec
+from neural_lander.sim.campaign.worker import Chunk
+from neural_lander.sim.scenario import bundled_scenarios
+
+PLANNED, CLUSTER = 100_000, 64
+"""Landings and workers that are planned on paper."""
+
+
+def write_spec(args: argparse.Namespace, names: list[str], seeds: range, console: Console) -> Path:
+    """Learn what the controllers need and write the spec of the matrix."""
+    models: dict[str, str] = {}
+    for aero in args.aero if any(map(needs_model, names)) else ():
+        label = Path(aero).stem
+        model = args.out / label / "model"
+        if not (model / "model.json").is_file():
+            settings = Settings(
+                load_vehicle(args.vehicle), aero, args.out, seeds, range(1), "level", tuple(names)
+            )
+            learn(settings, console)
+        models[label] = f"{label}/model"
+    lines = {
+        "name": "matrix",
+        "vehicle": args.vehicle,
+        "controllers": names,
+        "scenarios": args.scenarios.split(","),
+        "aero": [a if a in ("rotor", "none") else str(Path(a).resolve()) for a in args.aero],
+        "seeds": f"{seeds[0]}:{seeds[-1] + 1}",
+        "uncertified": args.uncertified,
+    }
+    text = "".join(f"{key} = {json.dumps(value)}\n" for key, value in lines.items())
+    text += "\n[model]\n" + "".join(f'{key} = "{value}"\n' for key, value in models.items())
+    path: Path = args.out / "matrix.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def fly_matrix(args: argparse.Namespace, spec: Spec, console: Console) -> dict[str, Any]:
+    """Fly the matrix, or the rest of it, and print its table."""
+    with progress_bar("matrix") as told:
+        result = fly(spec, args.out / "campaign", Crew(args.workers), True, told)
+    table = Table(
+        "world", "controller", "landed", "crashed", "refused", "z max mm", "touchdown m/s"
+    )
+    for group in result["groups"]:
+        for line in group["lines"]:
+            z, v = (line[key] for key in ("z_max_error_m", "touchdown_speed_m_s"))
+            table.add_row(
+                f"{group['scenario']}, {group['aero']}", line["controller"],
+                f"{line['outcomes']['landed']} of {line['landings']}",
+                str(line["outcomes"]["crashed"]), str(line["refused"]),
+                "-" if z is None else f"{1e3 * z['median']['value']:.1f}",
+                "-" if v is None else f"{v['median']['value']:.3f}",
+            )  # fmt: skip
+        table.add_section()
+    console.print(table)
+    for line in result["said"]:
+        console.print(line)
+    return {key: value for key, value in result.items() if key != "said"}
+
+
+def rate_of(crew: Crew, chunks: Iterable[Chunk]) -> tuple[float, float]:
+    """Return landings per second of the clock, and of CPU time of this process and its children."""
+    before, begun = _cpu(), time.perf_counter()
+    flown = sum(len(rows) for rows in crew.fly(chunks))
+    return flown / (time.perf_counter() - begun), flown / (_cpu() - before)
+
+
+def _cpu() -> float:
+    me = psutil.Process()
+    family = [me, *me.children(recursive=True)]
+    return float(sum(p.cpu_times().user + p.cpu_times().system for p in family))
+
+
+def measure(args: argparse.Namespace, spec: Spec, console: Console) -> dict[str, Any]:
+    """Measure rates in turns, and memory; print both and the plan."""
+    from distributed import LocalCluster
+
+    chunks = list(chunks_of(spec, np.zeros(spec.landings, bool)))
+    chunks = chunks[: max(2, args.landings // 16)]
+    with LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+    ) as cluster:
+        crews = {
+            "one process": Crew(1),
+            "two processes": Crew(2),
+            "Dask, two workers": Crew(dask=cluster.scheduler_address),
+        }
+        for crew in crews.values():
+            rate_of(crew, chunks[:4])  # imports, worlds
+        rates: dict[str, list[tuple[float, float]]] = {name: [] for name in crews}
+        for _ in range(args.repeats):
+            for name, crew in crews.items():
+                rates[name].append(rate_of(crew, chunks))
+    wall, cpu = ({k: np.array([r[i] for r in v]) for k, v in rates.items()} for i in (0, 1))
+    one, two, dask = crews
+    result: dict[str, Any] = {
+        "landings_per_turn": sum(len(chunk.tasks) for chunk in chunks),
+        "landings_per_s": {name: np.median(values) for name, values in wall.items()},
+        "landings_per_cpu_s": {name: np.median(values) for name, values in cpu.items()},
+        "efficiency_of_two": np.median(wall[two] / (2 * wall[one])),
+        "efficiency_of_two_by_cpu": np.median(cpu[two] / cpu[one]),
+        "dask_over_joblib": np.median(wall[dask] / wall[two]),
+        "dask_over_joblib_by_cpu": np.median(cpu[dask] / cpu[two]),
+        "load": os.getloadavg()[0],
+    }
+    result["hours_for_100000"] = {
+        "two cores": PLANNED / result["landings_per_s"][two] / 3600,
+        "64 workers": PLANNED / (CLUSTER * result["landings_per_s"][dask] / 2) / 3600,
+        "64 workers of their own": PLANNED / (CLUSTER * result["landings_per_cpu_s"][dask]) / 3600,
+    }
+    result = json.loads(json.dumps(result, default=float))
+    for key, value in result.items():
+        console.print(f"{key}: {value}")
+    if args.memory:
+        result["memory_mib"] = memory(args, spec, console)
+    return result
+
+
+def memory(args: argparse.Namespace, spec: Spec, console: Console) -> list[tuple[int, float]]:
+    """Return landings flown and the memory of this process [MiB], over a long campaign."""
+    long = replace(spec, seeds=range(-(-args.memory // len(spec.cells))))
+    me, seen = psutil.Process(), [(0, 0.0)]
+
+    def told(share: float, _phrase: str) -> None:
+        flown = round(share * long.landings)
+        if flown - seen[-1][0] >= args.memory // 10:
+            seen.append((flown, me.memory_info().rss / 2**20))
+
+    fly_campaign(long, args.out / "memory", Crew(args.workers), False, told)
+    for flown, mib in seen[1:]:
+        console.print(f"after {flown} landings: {mib:.1f} MiB")
+    return seen[1:]
+
+
+@exits
+def main() -> None:
+    """Read the options, and fly or measure."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--vehicle", default="intel-aero")
+    parser.add_argument("--controllers", default=CONTROLLERS.replace(" ", ""))
+    parser.add_argument("--scenarios", default=",".join(bundled_scenarios()))
+    parser.add_argument("--aero", nargs="+", default=["rotor"])
+    parser.add_argument("--seeds", default="0:2", help="first:last, the last left out")
+    parser.add_argument("--uncertified", action="store_true", help="fly without certificates")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--measure", action="store_true", help="rates and memory, not the matrix")
+    parser.add_argument("--landings", type=int, default=400, help="of each turn of --measure")
+    parser.add_argument("--repeats", type=int, default=3, help="turns of --measure")
+    parser.add_argument("--memory", type=int, default=0, help="landings that memory is seen over")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    args = parser.parse_args()
+    if min(args.workers, args.repeats, args.landings) < 1 or args.memory < 0:
+        raise InputError("--workers, --repeats and --landings are expected to be 1 or more")
+    names, seeds = controllers_of(args.controllers), seeds_of(args.seeds)
+    load_vehicle(args.vehicle)
+    require_folder(args.out)
+    args.out.mkdir(parents=True, exist_ok=True)
+    console = Console(stderr=args.json)
+    spec = read_spec(write_spec(args, names, seeds, console))
+    result = (measure if args.measure else fly_matrix)(args, spec, console)
+    if args.json:
+        print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Thousands of landings: a spec, workers, rows that survive, a report."""
