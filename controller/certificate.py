@@ -16,6 +16,7 @@ from typing import Any
 
 from neural_lander.controller.condition import Condition
 from neural_lander.controller.errors import InputError, Refused
+from neural_lander.controller.fastest import FASTEST
 from neural_lander.controller.files import read_json, sha256_of, write_json
 from neural_lander.controller.network import Network
 from neural_lander.controller.setpoint import Plan
@@ -260,6 +261,13 @@ def why_refused(certificate: Certificate) -> str:
         for r in certificate.remedies
         if r["passes_at"] is not None
     ]
+    limits = bool(failed) and all(c.name in ("H4", "H5") for c in failed)
+    if limits and certificate.binding.get("reference_name") == FASTEST:
+        parts.append(
+            "errors around this plan need more thrust and tilt than it leaves free: collect, certify and "
+            "land with a wider --thrust-room"
+        )
+        return "; ".join(parts)
     parts.append(
         f"would pass with {' or '.join(helps)}" if helps else "no single change would pass"
     )

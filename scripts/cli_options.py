@@ -43,7 +43,7 @@ Room = Annotated[
     typer.Option(
         "--thrust-room",
         help="Of --reference fastest: shares of the greatest thrust that it leaves free for a tube, "
-        "below and above; 0.33:0.2 for the intel-aero. Without: as fast as it goes.",
+        "below and above, like 0.36:0.22. Without: as fast as it goes.",
         metavar="BELOW:ABOVE",
     ),
 ]

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from neural_lander.controller import feed_forward, spatial_tube
+from neural_lander.controller.certificate import REFUSED, why_refused
+from neural_lander.controller.condition import Condition
 from neural_lander.controller.errors import InputError
 from neural_lander.controller.fastest import (
     GENTLE_JERK_OUT,
@@ -23,6 +25,7 @@ from neural_lander.controller.spatial_lead import left_over, mass_found, weighin
 from neural_lander.controller.spatial_model import channel_names
 from neural_lander.controller.spatial_tube import SpatialErrors, SpatialStart, tube_in_space
 from neural_lander.controller.vehicle import GRAVITY, load_vehicle
+from neural_lander.learning.certify import certify
 from neural_lander.learning.spatial_falsifier import (
     World,
     _samples_of,
@@ -34,6 +37,7 @@ from neural_lander.learning.spatial_falsifier import _Flight as Flown
 from neural_lander.learning.spatial_proof import prove_space
 
 from .spatial_cases import LANDING, LOOP, NO_ERRORS, QUIET, force
+from .test_certificate import bundle
 
 AERO = load_vehicle("intel-aero")
 CELL = 0.012
@@ -316,6 +320,16 @@ def test_a_descent_at_the_rotors_limits_has_no_room_for_a_tube_and_the_refusal_s
     proof = prove_space(quick, learned, loop, errors, cell=CELL)
     assert not proof.certified
     assert "H5" in {c.name for c in proof.conditions if not c.holds}
+
+
+def test_a_refusal_for_want_of_thrust_names_the_cure(tmp_path):
+    found, _ = certify(bundle(tmp_path / "model", AERO, scale=0.3), AERO)
+    along = {**found.binding, "reference_name": "fastest"}
+    tilted = Condition.of("H5", "xy", "1.3 to 1.5 m", "greatest tilt below its limit", 0.6, 0.5)
+    refused = replace(found, verdict=REFUSED, conditions=(tilted,), binding=along)
+    assert "--thrust-room" in why_refused(refused)
+    unstable = replace(tilted, name="H2")
+    assert "--thrust-room" not in why_refused(replace(refused, conditions=(unstable, tilted)))
 
 
 @pytest.mark.parametrize("text", ["0.3", "a:b", "0.3:1.2", "-0.1:0.2", "nan:0.1"])
