@@ -28,7 +28,7 @@ from neural_lander.sim.campaign.worker import fly_chunk
 from neural_lander.sim.gate import flight_of
 from neural_lander.sim.rollout import fly
 
-from .campaign_cases import TEXT, fly_all, rows_in, spec_in, write_spec
+from .campaign_cases import SHORT, TEXT, fly_all, rows_in, spec_in, write_spec
 
 DRAWN = """
 [[parameter]]
@@ -276,6 +276,28 @@ def test_a_controller_from_a_file_flies_and_another_one_of_that_name_does_not_mi
     mine.write_text(PILOT.replace("SHARE", "0.8"))
     with pytest.raises(InputError, match=r"files\.controller mine\.py:Hover is"):
         fly_campaign(spec_in(tmp_path, text), tmp_path / "out", Crew(1), resume=True)
+
+
+def test_a_process_that_lives_on_flies_the_files_of_each_campaign(
+    tmp_path: Path, intel_aero
+) -> None:
+    """As a Dask worker does, which flies one campaign after another at the same paths."""
+    from .test_certificate import bundle
+
+    scenario, mine = SHORT, tmp_path / "mine.py"
+    text = TEXT.replace('"pd", "observer"', '"learned", "mine.py:Hover"').replace("0:3", "0:1")
+    text += 'model = "model"\nuncertified = true\n'
+    met = []
+    for bias, share, height in ((0.0, "0.9", "0.3"), (0.4, "0.85", "0.3"), (0.4, "0.85", "0.25")):
+        bundle(tmp_path / "model", intel_aero, bias=bias)
+        mine.write_text(PILOT.replace("SHARE", share))
+        spec = spec_in(tmp_path, text, short=scenario.replace("0.3", height))
+        rows = [r for c in chunks_of(spec, np.zeros(2, bool)) for r in fly_chunk(c)]
+        met.append([row["landing_time_s"] or row["xy_end_m"] for row in rows])
+        fresh = [fly(flight_of(c.options, c.flown), 0).summary for c in spec.cells[:1]]
+        assert rows[0]["z_rmse_m"] == fresh[0]["z_rmse_m"]
+    assert len({times[0] for times in met}) == 3
+    assert len({times[1] for times in met}) == 3
 
 
 def test_a_full_disk_is_said_and_what_was_written_stays(tmp_path: Path, monkeypatch) -> None:

@@ -3,6 +3,7 @@
 A chunk is of one cell, so that the world, which costs as much as a landing, is built once for it.
 """
 
+import sys
 import threading
 import time
 import traceback
@@ -66,8 +67,8 @@ def fly_chunk(chunk: Chunk) -> list[Row]:
     Raises:
         InputError: source text or files here are others than where the campaign began.
     """
-    _require_same(chunk.code, chunk.files)
     with _ONE_AT_A_TIME, threadpool_limits(1):
+        hold_to(chunk.code, chunk.files)
         return [_row(chunk, task) for task in chunk.tasks]
 
 
@@ -125,8 +126,17 @@ def _flight(options: FlightOptions, controller: str) -> Flight | str:
         return str(refusal)
 
 
-@lru_cache(maxsize=4)
-def _require_same(code: str, files: tuple[tuple[str, str], ...]) -> None:
+_imported: dict[str, str] = {}
+"""File of a controller from outside -> its digest when this process met it."""
+
+
+@lru_cache(maxsize=1)
+def hold_to(code: str, files: tuple[tuple[str, str], ...]) -> None:
+    """Hold this process to source text and files with these digests, and forget what it made of others.
+
+    Raises:
+        InputError: source text or files here are others.
+    """
     if code != code_digest():
         raise InputError(
             "a worker has another version of neural-lander than the campaign; install the same one"
@@ -137,3 +147,9 @@ def _require_same(code: str, files: tuple[tuple[str, str], ...]) -> None:
                 f"{path}: is another file on a worker than where the campaign began; workers need the "
                 "same files at the same paths"
             )
+        if _imported.setdefault(path, digest) != digest and path.endswith(".py"):
+            for name, module in [*sys.modules.items()]:
+                if getattr(module, "__file__", None) == path:
+                    del sys.modules[name]
+        _imported[path] = digest
+    _flight.cache_clear()

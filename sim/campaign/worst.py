@@ -14,7 +14,8 @@ from neural_lander.sim.campaign.rows import FIGURES, parameter_column
 from neural_lander.sim.campaign.scenario_file import scenario_text
 from neural_lander.sim.campaign.severity import severity
 from neural_lander.sim.campaign.spec import Cell, Spec
-from neural_lander.sim.campaign.worker import flight_at
+from neural_lander.sim.campaign.run import sealed
+from neural_lander.sim.campaign.worker import flight_at, hold_to
 from neural_lander.sim.rollout import fly
 from neural_lander.sim.run_folder import FLIGHT, PICTURE, SUMMARY, write_run
 
@@ -58,6 +59,7 @@ def worst_rows(paths: list[Path], count: int = COUNT) -> list[dict[str, Any]]:
 def fly_again(spec: Spec, rows: list[dict[str, Any]], out: Path, part: str = WORST) -> list[Bad]:
     """Fly rows again and write their runs below ``out``; return them with their commands."""
     found = []
+    hold_to(*sealed(spec))
     for i, row in enumerate(rows):
         cell = next(
             c for c in spec.cells
