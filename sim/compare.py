@@ -13,7 +13,7 @@ and where every controller flew the same two seeds or more also ``baseline, cont
 
     seeds        first and last
     scenarios    their names
-    baseline     the controller that the others are paired with, None where there is but one
+    baseline     scenario -> the controller that the others are paired with; empty where there is but one
     baseline_is  "given", or how it was chosen
     controllers  for each scenario and controller: counts of outcomes, medians, 95 % quantiles
                  (``summarise_seeds``)
@@ -57,7 +57,7 @@ SPREADS = (
 )
 """Figures that are summarised by median and 95 % of their absolute value."""
 
-STRONGEST = "the simple controller with the fewest failures and then the smallest median z RMSE"
+STRONGEST = "the simple controller with the smallest median z RMSE there, a failure's infinite"
 FIRST = "the first controller: no simple one flew"
 GIVEN = "given"
 """How a baseline was come by."""
@@ -78,7 +78,7 @@ def compare_runs(
     Args:
         runs: folders that ``land`` wrote.
         out: folder to write into.
-        baseline: what pairs are made with; None: the strongest simple controller.
+        baseline: what pairs are made with; None: the strongest simple controller of the scenario.
         certificates: files; where a run flew with one of them its tube is drawn.
         scenario: file of the runs' scenario, where it is none of the bundled ones.
         paper: whether to draw the figures of ``sim/plots``, too.
@@ -119,7 +119,7 @@ def compare_runs(
         limits = [read_certificate(path).tube for path in certificates]
         traces = [trace_of(*run, _limits_of(run[1], limits)) for run in loaded]
         worlds = {str(summaries[0]["scenario"]): world}
-        pictures += draw_paper(out, traces, rows, result.get("baseline"), worlds)
+        pictures += draw_paper(out, traces, rows, result.get("baseline", {}), worlds)
     result["pictures"] = [str(path) for path in pictures]
     write_json(out / "comparison.json", result)
     return result
@@ -234,18 +234,31 @@ def require_baseline(baseline: str | None, controllers: Sequence[str]) -> None:
 
 def statistics_of(rows: Sequence[Row], baseline: str | None = None) -> dict[str, Any]:
     """Return ``baseline, baseline_is, controllers, pairs`` of landings with the same seeds each."""
-    names = list(dict.fromkeys(row["controller"] for row in rows))
-    how = GIVEN
-    if baseline is None and len(names) > 1:
-        baseline = strongest_simple(rows)
-        how = STRONGEST if baseline else FIRST
-        baseline = baseline or names[0]
+    scenarios: dict[str, list[Row]] = {}
+    for row in rows:
+        scenarios.setdefault(row["scenario"], []).append(row)
+    chosen: dict[str, tuple[str, str]] = {}
+    for scenario, here in scenarios.items():
+        if baseline is not None or len({row["controller"] for row in here}) > 1:
+            chosen[scenario] = baseline_of(here, baseline)
     return {
-        "baseline": baseline,
-        "baseline_is": None if baseline is None else how,
+        "baseline": {scenario: name for scenario, (name, _) in chosen.items()},
+        "baseline_is": next((how for _, how in chosen.values()), None),
         "controllers": summarise_seeds(rows),
-        "pairs": [] if baseline is None else compare_pairs(rows, baseline),
+        "pairs": [
+            entry
+            for scenario, (name, _) in chosen.items()
+            for entry in compare_pairs(scenarios[scenario], name)
+        ],
     }
+
+
+def baseline_of(rows: Sequence[Row], given: str | None = None) -> tuple[str, str]:
+    """Return whom the controllers of one scenario are paired with, and how that was chosen."""
+    if given is not None:
+        return given, GIVEN
+    strongest = strongest_simple(rows)
+    return (strongest, STRONGEST) if strongest else (rows[0]["controller"], FIRST)
 
 
 def summarise_seeds(rows: Sequence[Row], by: Sequence[str] = ("scenario",)) -> list[dict[str, Any]]:

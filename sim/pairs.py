@@ -53,19 +53,21 @@ def failed(row: Row) -> bool:
 
 
 def strongest_simple(rows: Sequence[Row]) -> str | None:
-    """Return the simple controller with the fewest failures, of those the smallest median z RMSE.
+    """Return the simple controller with the smallest median z RMSE; a failure's is infinite.
 
-    It is chosen from the flights it is then compared on: that favours the baseline, never its
-    challenger. None where no simple controller flew.
+    Of equals that with fewer failures. Call it with the landings of one scenario: what is strong over
+    a table need not be in a gust. It is chosen from the flights it is then compared on: that favours
+    the baseline, never its challenger. None where no simple controller flew.
     """
     ranks = []
     for name in dict.fromkeys(row["controller"] for row in rows):
         if name not in SIMPLE:
             continue
         mine = [row for row in rows if row["controller"] == name]
-        errors = [row["z_rmse_m"] for row in mine if row.get("z_rmse_m") is not None]
-        typical = float(np.median(errors)) if errors else math.inf
-        ranks.append((sum(map(failed, mine)), typical, name))
+        sizes = [math.inf if failed(row) else row.get("z_rmse_m") for row in mine]
+        known = [size for size in sizes if size is not None]
+        typical = float(np.median(known)) if known else math.inf
+        ranks.append((typical, sum(map(failed, mine)), name))
     return min(ranks)[2] if ranks else None
 
 
