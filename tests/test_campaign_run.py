@@ -16,7 +16,7 @@ import pytest
 from neural_lander.controller.errors import InputError
 from neural_lander.sim.campaign import pools, run
 from neural_lander.sim.campaign.folder import IDENTITY, RESULTS, SPEC
-from neural_lander.sim.campaign.rows import ERROR, FLOWN, REFUSED, schema
+from neural_lander.sim.campaign.rows import ERROR, FLOWN, IMPOSSIBLE, REFUSED, schema
 from neural_lander.sim.campaign.run import (
     Crew,
     chunks_of,
@@ -206,20 +206,45 @@ def test_two_campaigns_do_not_write_into_one_folder(copy) -> None:
         fly_campaign(spec, out, Crew(1), resume=True)
 
 
-def test_a_landing_that_raises_is_a_row_with_its_error(tmp_path: Path) -> None:
+def test_a_world_that_no_vehicle_can_be_in_is_no_failure(tmp_path: Path) -> None:
     late = DRAWN.replace("mass_share", "latency").replace("-0.1", "0.001").replace("0.1", "0.4")
     rows = fly_all(spec_in(tmp_path, TEXT + late), tmp_path / "out")
     assert len(rows) == 6
     for row in rows:
         beyond = row["parameter vehicle.latency"] > 0.128  # 64 periods of 2 ms
-        assert row["status"] == (ERROR if beyond else FLOWN)
+        assert row["status"] == (IMPOSSIBLE if beyond else FLOWN)
         assert (row["error"] is not None) == beyond
         if beyond:
             assert row["error"].startswith("InputError: ")
             assert "latency is" in row["error"]
             assert "in flight_at" in row["traceback"]
             assert row["crashed"] is None
-    assert {row["status"] for row in rows} == {ERROR, FLOWN}
+    assert {row["status"] for row in rows} == {IMPOSSIBLE, FLOWN}
+
+
+def test_a_controller_that_raises_is_a_row_with_its_error(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(PILOT.replace("SHARE", "no_such_name"))
+    text = TEXT.replace('"pd", "observer"', '"mine.py:Hover"').replace("0:3", "0:1")
+    (row,) = fly_all(spec_in(tmp_path, text), tmp_path / "out")
+    assert (row["status"], row["crashed"]) == (ERROR, None)
+    assert "NameError: name 'no_such_name'" in row["error"]
+
+
+@pytest.mark.parametrize("error", [MemoryError("no room"), OSError(5, "I/O error")])
+def test_a_machine_that_fails_is_no_outcome_of_a_landing(
+    tmp_path: Path, monkeypatch, error: Exception
+) -> None:
+    spec = spec_in(tmp_path, TEXT.replace("0:3", "0:1"))
+
+    def fail(*_: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr("neural_lander.sim.campaign.worker.fly", fail)
+        with pytest.raises(InputError, match=r"landing 0 was not flown.*--resume"):
+            fly_campaign(spec, tmp_path / "out", Crew(1))
+    again = fly_campaign(spec, tmp_path / "out", Crew(1), resume=True)
+    assert (again.landings, {row["status"] for row in rows_in(tmp_path / "out")}) == (2, {FLOWN})
 
 
 def test_a_refused_certificate_is_a_row_with_the_refusal(tmp_path: Path, intel_aero) -> None:
