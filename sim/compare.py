@@ -36,7 +36,7 @@ from neural_lander.controller.flight_log import FlightLog
 from neural_lander.controller.monitor import Limits
 from neural_lander.sim.figures import draw_comparison
 from neural_lander.sim.gate import FlightOptions, flight_of
-from neural_lander.sim.pairs import Row, compare_pairs, strongest_simple
+from neural_lander.sim.pairs import Row, baseline_of, compare_pairs
 from neural_lander.sim.plots.paper import draw_paper
 from neural_lander.sim.run_folder import read_run
 from neural_lander.sim.scenario import Scenario, load_scenario
@@ -56,11 +56,6 @@ SPREADS = (
     "final_height_m",
 )
 """Figures that are summarised by median and 95 % of their absolute value."""
-
-STRONGEST = "the simple controller with the smallest median z RMSE there, a failure's infinite"
-FIRST = "the first controller: no simple one flew"
-GIVEN = "given"
-"""How a baseline was come by."""
 
 Run = tuple[FlightLog, dict[str, Any]]
 
@@ -251,14 +246,6 @@ def statistics_of(rows: Sequence[Row], baseline: str | None = None) -> dict[str,
             for entry in compare_pairs(scenarios[scenario], name)
         ],
     }
-
-
-def baseline_of(rows: Sequence[Row], given: str | None = None) -> tuple[str, str]:
-    """Return whom the controllers of one scenario are paired with, and how that was chosen."""
-    if given is not None:
-        return given, GIVEN
-    strongest = strongest_simple(rows)
-    return (strongest, STRONGEST) if strongest else (rows[0]["controller"], FIRST)
 
 
 def summarise_seeds(rows: Sequence[Row], by: Sequence[str] = ("scenario",)) -> list[dict[str, Any]]:

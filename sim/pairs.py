@@ -44,6 +44,11 @@ PAIRED = (
 SIMPLE = ("observer", "pid", "textbook", "textbook-fitted", "pd", "indi", "l1")
 """Controllers without a network and without the simulator's truth: what a baseline is taken from."""
 
+STRONGEST = "the simple controller with the smallest median z RMSE there, a failure's infinite"
+FIRST = "the first controller: no simple one flew"
+GIVEN = "given"
+"""How a baseline was come by."""
+
 
 def failed(row: Row) -> bool:
     """Whether a landing failed: it crashed, was refused, raised, or was to land and did not."""
@@ -69,6 +74,14 @@ def strongest_simple(rows: Sequence[Row]) -> str | None:
         typical = float(np.median(known)) if known else math.inf
         ranks.append((typical, sum(map(failed, mine)), name))
     return min(ranks)[2] if ranks else None
+
+
+def baseline_of(rows: Sequence[Row], given: str | None = None) -> tuple[str, str]:
+    """Return whom the controllers of one scenario are paired with, and how that was chosen."""
+    if given is not None:
+        return given, GIVEN
+    strongest = strongest_simple(rows)
+    return (strongest, STRONGEST) if strongest else (rows[0]["controller"], FIRST)
 
 
 def compare_pairs(
@@ -135,7 +148,9 @@ def _difference(mine: Row, theirs: Row, key: str) -> float:
     return math.nan if a is None or b is None else abs(a) - abs(b)
 
 
-def compare_figure(pairs: Sequence[tuple[Row, Row]], key: str) -> dict[str, Any] | None:
+def compare_figure(
+    pairs: Sequence[tuple[Row, Row]], key: str, average: bool = True
+) -> dict[str, Any] | None:
     """Return how one figure stands in pairs (mine, the baseline's); None where it does not apply.
 
     It does not where no pair of two successes has it.
@@ -143,7 +158,8 @@ def compare_figure(pairs: Sequence[tuple[Row, Row]], key: str) -> dict[str, Any]
     Keys: ``wins, losses, ties, not_comparable`` (counts); ``win_rate`` of the decided pairs with
     Clopper and Pearson's interval, None where none was decided; ``median`` of the differences, all
     failures in it, with its exact interval; ``mean`` of the ``mean_of`` pairs in which both succeeded,
-    with its bootstrap interval; ``differences`` pair by pair, by increasing seed. Infinite numbers
+    with its bootstrap interval, which takes memory for thousands of resamples (``average`` false: none);
+    ``differences`` pair by pair, by increasing seed. Infinite numbers
     stand as the text "inf" or "-inf", which ``float`` reads; a difference that does not apply is None.
     """
     every = differences(pairs, key)
@@ -160,7 +176,7 @@ def compare_figure(pairs: Sequence[tuple[Row, Row]], key: str) -> dict[str, Any]
         "not_comparable": len(every) - len(known),
         "win_rate": share(wins, wins + losses) if wins + losses else None,
         "median": {name: plain(value) for name, value in middle(known).items()},
-        "mean": mean(flown) if len(flown) else None,
+        "mean": mean(flown) if average and len(flown) else None,
         "mean_of": len(flown),
         "differences": [None if np.isnan(d) else plain(float(d)) for d in every],
     }

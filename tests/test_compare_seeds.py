@@ -102,7 +102,12 @@ def test_runs_of_the_same_seeds_are_paired_and_others_are_not(tmp_path):
 
 
 def test_each_scenario_has_its_own_strongest_baseline():
-    errors = {("flat", "pid"): 1, ("flat", "observer"): 2, ("gust", "pid"): 9, ("gust", "observer"): 2}
+    errors = {
+        ("flat", "pid"): 1,
+        ("flat", "observer"): 2,
+        ("gust", "pid"): 9,
+        ("gust", "observer"): 2,
+    }
     rows = [
         row(controller, seed, 1e-3 * z, scenario=scenario, outcome="landed", touched=True)
         for (scenario, controller), z in errors.items()

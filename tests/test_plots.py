@@ -107,7 +107,9 @@ def test_of_several_scenarios_each_has_its_files_and_an_unknown_one_no_paths(
     other = [replace(t, scenario="my/own.x") for t in there]
     rows = [*flown.rows, *(row | {"scenario": "my/own.x"} for row in flown.rows)]
     worlds = {"flat": load_scenario("flat"), "my/own.x": None}
-    assert draw_paper(tmp_path, there + other, rows, dict.fromkeys(worlds, "observer"), worlds) == []
+    assert (
+        draw_paper(tmp_path, there + other, rows, dict.fromkeys(worlds, "observer"), worlds) == []
+    )
     assert [name for kind, name in drawn if kind == "fan"] == ["fan-flat", "fan-my_own_x"]
     assert [name for kind, name in drawn if kind == "path"] == ["path-flat"]
 

@@ -6,7 +6,8 @@
     scenarios = ["flat", "mine.toml"]        # bundled, or files
     aero = ["rotor", "network.safetensors"]  # default: ["rotor"]
     seeds = "0:32"                           # A:B, B left out, or a list
-    baseline = "pd"                          # paired differences are to this; default: the first
+    baseline = "pd"                          # paired differences are to this; default: in each
+                                             # world the strongest simple controller (pairs.py)
     reference = "s-curve"                    # this and the next four as in `neural-lander land`
     touchdown_speed = 0.15
     engine = "hybrid"
@@ -95,7 +96,8 @@ class Spec:
     """The same as a tree; two specs are equal where their trees are."""
     cells: tuple[Cell, ...]
     seeds: Sequence[int]
-    baseline: str
+    baseline: str | None
+    """What differences are to; None: chosen in each world."""
     sampling: str
     sampling_seed: int
     parameters: tuple[Parameter, ...]
@@ -161,8 +163,8 @@ def spec_of(tree: dict[str, Any], path: Path, text: str = "") -> Spec:
                 f"{path}: {key} is unknown; take one of {', '.join(sorted(KEYS))}, or remove it"
             )
     controllers = reader.names("controllers")
-    baseline = reader.text("baseline", controllers[0])
-    if baseline not in controllers:
+    baseline = reader.text("baseline") if "baseline" in tree else None
+    if baseline is not None and baseline not in controllers:
         raise InputError(
             f"{path}: baseline is '{baseline}', expected one of controllers: "
             f"{', '.join(controllers)}; change it, or add it there"
