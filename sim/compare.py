@@ -57,6 +57,15 @@ SPREADS = (
 )
 """Figures that are summarised by median and 95 % of their absolute value."""
 
+FLOWN_ALIKE = {
+    "vehicle_digest": "the vehicle's file",
+    "scenario_digest": "the scenario's file",
+    "plan": "the reference's motion",
+    "engine": "the engine",
+    "version": "the version",
+}
+"""What the logs of runs that are compared say alike -> what that is of."""
+
 Run = tuple[FlightLog, dict[str, Any]]
 
 
@@ -90,6 +99,14 @@ def compare_runs(
         if len(values) > 1:
             raise InputError(
                 f"the runs differ in {key} ({', '.join(values)}); compare runs of one {key} at a time"
+            )
+    for key, what in FLOWN_ALIKE.items():
+        ways = {log.metadata.get(key) for log, _ in loaded}
+        if len(ways) > 1:
+            shown = ", ".join(sorted(str(way or "not said")[:12] for way in ways))
+            raise InputError(
+                f"the runs differ in {what} ({shown}), though its name is the same; fly them again "
+                "alike with `neural-lander land`"
             )
     summaries = [summary for _, summary in loaded]
     require_baseline(baseline, [str(summary["controller"]) for summary in summaries])
