@@ -35,9 +35,10 @@ from neural_lander.controller.files import write_json
 from neural_lander.controller.flight_log import FlightLog
 from neural_lander.controller.monitor import Limits
 from neural_lander.sim.figures import draw_comparison
-from neural_lander.sim.gate import FlightOptions, flight_of
+from neural_lander.sim.gate import FlightOptions, descent_speed_of, flight_of, require_one_plan
 from neural_lander.sim.pairs import Row, baseline_of, compare_pairs
 from neural_lander.sim.plots.paper import draw_paper
+from neural_lander.sim.rollout import Flight
 from neural_lander.sim.run_folder import read_run
 from neural_lander.sim.scenario import Scenario, load_scenario
 from neural_lander.sim.seeds import TRACED, Case, Progress, fly_seeds
@@ -188,7 +189,8 @@ def compare_seeds(
 ) -> dict[str, Any]:
     """Fly every controller in every scenario with every seed; write tables and pictures.
 
-    A refusal is an outcome in the table, not an end.
+    A refusal is an outcome in the table, not an end. Along the fastest reference all fly at most as
+    fast as every model among them has seen, so that a pair has one reference.
 
     Raises:
         InputError: something named does not exist, a single seed, two scenarios of one name, a
@@ -205,11 +207,15 @@ def compare_seeds(
         raise InputError(
             f"--scenario is '{','.join(scenarios)}', and two of them have one name; give each its own"
         )
+    options = replace(options, descent_speed=descent_speed_of(options, controllers))
     cases = [
         _case(replace(options, scenario=file), name, controller)
         for name, file in zip(worlds, scenarios, strict=True)
         for controller in controllers
     ]
+    for name in worlds:
+        here = {c.controller: c.flight for c in cases if c.scenario == name}
+        require_one_plan({k: flight for k, flight in here.items() if isinstance(flight, Flight)})
     flown = fly_seeds(cases, seeds, progress, workers, TRACED)
     result = {
         "seeds": [seeds[0], seeds[-1]],

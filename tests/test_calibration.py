@@ -16,7 +16,7 @@ from neural_lander.learning.dataset import measured_digest
 from neural_lander.sim.rollout import Flight, fly
 from neural_lander.sim.scenario import load_scenario
 
-from .test_certificate import bundle
+from .bundle_cases import bundle
 
 
 def test_the_contract_is_the_transfer_function_it_says(intel_aero):

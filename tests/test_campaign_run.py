@@ -28,6 +28,7 @@ from neural_lander.sim.campaign.worker import fly_chunk
 from neural_lander.sim.gate import flight_of
 from neural_lander.sim.rollout import fly
 
+from .bundle_cases import bundle
 from .campaign_cases import SHORT, TEXT, fly_all, rows_in, spec_in, write_spec
 
 DRAWN = """
@@ -248,8 +249,6 @@ def test_a_machine_that_fails_is_no_outcome_of_a_landing(
 
 
 def test_a_refused_certificate_is_a_row_with_the_refusal(tmp_path: Path, intel_aero) -> None:
-    from .test_certificate import bundle
-
     bundle(tmp_path / "model", intel_aero)
     text = TEXT.replace('"observer"', '"learned+observer"') + 'model = "model"\n'
     rows = fly_all(spec_in(tmp_path, text), tmp_path / "out")
@@ -266,8 +265,6 @@ def test_a_refused_certificate_is_a_row_with_the_refusal(tmp_path: Path, intel_a
 
 
 def test_a_model_that_changes_does_not_mix(tmp_path: Path, intel_aero) -> None:
-    from .test_certificate import bundle
-
     bundle(tmp_path / "model", intel_aero)
     text = TEXT.replace('"observer"', '"learned"') + 'model = "model"\nuncertified = true\n'
     fly_all(spec_in(tmp_path, text), tmp_path / "out")
@@ -307,8 +304,6 @@ def test_a_process_that_lives_on_flies_the_files_of_each_campaign(
     tmp_path: Path, intel_aero
 ) -> None:
     """As a Dask worker does, which flies one campaign after another at the same paths."""
-    from .test_certificate import bundle
-
     scenario, mine = SHORT, tmp_path / "mine.py"
     text = TEXT.replace('"pd", "observer"', '"learned", "mine.py:Hover"').replace("0:3", "0:1")
     text += 'model = "model"\nuncertified = true\n'

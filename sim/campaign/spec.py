@@ -35,7 +35,7 @@ controller ``file.py:Name`` too, are relative to the spec's folder.
 
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,7 @@ from neural_lander.sim.campaign.distributions import (
     points,
     read_parameter,
 )
-from neural_lander.sim.gate import FlightOptions
+from neural_lander.sim.gate import FlightOptions, descent_speed_of
 from neural_lander.sim.rollout import ENGINES
 from neural_lander.sim.scenario import load_scenario
 
@@ -230,9 +230,10 @@ def _cells(reader: "_Reader", controllers: Sequence[str], folder: Path) -> tuple
                 vehicle, scenario, reference, aero, model(label), certificate(label), uncertified,
                 engine, speed,
             )  # fmt: skip
-            for controller in controllers:
-                flown = _flown(controller, folder)
-                cells.append(Cell(len(cells), title, label, controller, flown, options))
+            flown = [_flown(controller, folder) for controller in controllers]
+            options = replace(options, descent_speed=descent_speed_of(options, flown))
+            for controller, name in zip(controllers, flown, strict=True):
+                cells.append(Cell(len(cells), title, label, controller, name, options))
     return tuple(cells)
 
 

@@ -173,7 +173,7 @@ def _possible(table: pa.Table) -> dict[int, Row]:
 
 def _size(table: pa.Table, key: str) -> Array:
     """Return the sizes of a figure, where it applies."""
-    return np.abs(table[key].drop_null().to_numpy())
+    return np.asarray(np.abs(table[key].drop_null().to_numpy()), np.float64)
 
 
 def _severities(table: pa.Table) -> Array:
