@@ -388,6 +388,7 @@ def test_a_dead_worker_is_replaced_and_after_several_the_campaign_gives_up(
         fly_campaign(spec, tmp_path / "other", Crew(1))
 
 
+@pytest.mark.campaign
 def test_kill_9_loses_doubles_and_halves_nothing(flown, tmp_path: Path) -> None:
     spec, _, rows = flown
     path = write_spec(tmp_path, TEXT + DRAWN)
