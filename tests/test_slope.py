@@ -169,7 +169,9 @@ def test_it_lands_on_the_slope_and_stays(controller):
 def test_the_fast_ones_stay_on_the_slope_too(controller, seeds):
     """With the noise of one step held as their force, these seeds slid by more than 50 mm."""
     for seed in seeds:
-        summary = fly(Flight(AERO, controller, load_scenario("slope"), engine="hybrid"), seed).summary
+        summary = fly(
+            Flight(AERO, controller, load_scenario("slope"), engine="hybrid"), seed
+        ).summary
         assert summary["outcome"] == "landed"
         assert summary["slide_m"] < 0.04
 
