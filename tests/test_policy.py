@@ -196,17 +196,26 @@ def test_training_twice_with_one_seed_gives_one_policy_and_its_curve(folder):
                 2.0,
                 5.0,
                 range(900, 902),
+                range(910, 913),
                 folder / name,
                 told.append,
                 small,
             )
         )
-        assert len(told) == len(results[-1]["curve"]) >= 2
+        assert len(told) == len(results[-1]["curve"]) + 1 >= 3
     for a, b in zip(results[0]["curve"], results[1]["curve"], strict=True):
         assert {k: v for k, v in a.items() if k != "wall_s"} == {
             k: v for k, v in b.items() if k != "wall_s"
         }
         assert a["flown"] == 2
+    assert results[0]["fresh"] == results[1]["fresh"]
+    assert results[0]["fresh"]["flown"] == 3
+    assert results[0]["fresh"]["flown_s"] in [look["flown_s"] for look in results[0]["curve"]]
+    with pytest.raises(InputError, match=r"seeds \[901\] chose the policy and are to judge it"):
+        train(
+            steered, "residual", 10, 3, 2.0, 5.0, range(900, 902), range(901, 903), folder / "c.zip",
+            told.append, small,
+        )  # fmt: skip
     assert results[0]["flown_s"] == pytest.approx(2.56)  # two rounds of 4 x 16 actions of 20 ms
     weights = []
     for name in ("a.zip", "b.zip"):
