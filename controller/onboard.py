@@ -74,6 +74,9 @@ class State:
     specific_force: Array | None = None
     """What an accelerometer at the body's origin measures, body frame (3,) [m/s^2], +9.81 upwards at
     rest; None: not measured. `indi` alone uses it."""
+    height: float | None = None
+    """Of the body's origin over where it is when the vehicle stands on the surface below [m], as a
+    range finder or a marker shows it; None: not measured, position and map are all that is known."""
 
     def __post_init__(self) -> None:
         """Check every array.
@@ -100,6 +103,8 @@ class State:
             what = "along body x, y, z, in m/s^2"
             felt = vector_of("specific_force", self.specific_force, 3, what)
             object.__setattr__(self, "specific_force", felt)
+        if self.height is not None:
+            object.__setattr__(self, "height", _number("height", self.height, "m"))
 
 
 class LandingController:
@@ -274,7 +279,7 @@ class LandingController:
         u, v, w = state.velocity.tolist()
         p, q, r = state.rate.tolist()
         f1, f2, f3, f4 = f.tolist()
-        height = z - self.vehicle.rest_height
+        height = z - self.vehicle.rest_height if state.height is None else state.height
         felt = NOT_FELT
         if state.specific_force is not None:
             s1, s2, s3 = state.specific_force.tolist()

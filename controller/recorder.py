@@ -57,7 +57,7 @@ class Recorder:
             "attitude": state.attitude,
             "rate": state.rate,
             "rotor_thrust_command": thrusts,
-            "height": state.position[2] - standing,
+            "height": state.position[2] - standing if state.height is None else state.height,
             "reference_height": row["setpoint_position"][2] - standing,
             "monitor": np.float64(record["event"]),
         }

@@ -3,7 +3,8 @@
     python scripts/data_efficiency.py --out DIR [--ppo NAME=curve.json ...] [--seeds 0:40]
 
 The residual: flies sets of collection flights (--sets, flights x seconds), trains on each, lands every
-seed uncertified. PPO: the learning curves that train_ppo.py wrote. Beside them what flies
+seed uncertified. PPO: the learning curves that train_ppo.py wrote; their last point is the look on
+fresh seeds, as those of the curve ended the training. Beside them every simple controller, which flies
 without any data. A landing is good as sim/quality.py says. Writes data_efficiency.json, .png, .pdf.
 """
 
@@ -23,16 +24,22 @@ from rich.table import Table
 
 from neural_lander.controller.errors import InputError
 from neural_lander.controller.files import require_folder, write_json
+from neural_lander.controller.landing_controller import CONTROLLERS
+from neural_lander.controller.model_parts import needs_model
 from neural_lander.controller.network import load_network
 from neural_lander.controller.vehicle import Vehicle, load_vehicle
 from neural_lander.learning.training import TrainingSettings, train
 from neural_lander.scripts.cli_flight import seeds_of
 from neural_lander.scripts.exit_status import exits
 from neural_lander.sim.collect import collect
+from neural_lander.sim.pairs import SIMPLE
 from neural_lander.sim.plots.efficiency import draw_efficiency
 from neural_lander.sim.quality import qualities, reached
 from neural_lander.sim.rollout import Flight, fly
 from neural_lander.sim.scenario import load_scenario
+
+WITHOUT_DATA = tuple(name for name in CONTROLLERS if name in SIMPLE and not needs_model(name))
+"""Controllers that learn nothing, though their one gain was tuned by landings (docs/baselines.md)."""
 
 SETS = "1x5,1x8,1x15,1x30,1x60,2x60,4x60"
 """Collection flights and the duration of each [s]."""
@@ -76,6 +83,13 @@ def residual_curves(
     return curves
 
 
+def ppo_curve(path: Path) -> tuple[list[dict[str, Any]], bool]:
+    """Return the looks of a training, the one on fresh seeds last, and whether there was one."""
+    told = json.loads(path.read_text(encoding="utf-8"))
+    fresh = [told["fresh"]] if "fresh" in told else []
+    return told["curve"] + fresh, bool(fresh)
+
+
 @exits
 def main() -> None:
     """Measure and print."""
@@ -92,21 +106,22 @@ def main() -> None:
     console, seeds, sets = Console(), seeds_of(args.seeds), sets_of(args.sets)
     require_folder(args.out)
     curves: dict[str, list[dict[str, Any]]] = {}
+    confirmed: dict[str, bool] = {}
     for given in args.ppo:
         name, equals, path = given.partition("=")
         if not equals or not Path(path).is_file():
             raise InputError(f"--ppo is '{given}', expected NAME=FILE that train_ppo.py wrote")
-        curves[name] = json.loads(Path(path).read_text(encoding="utf-8"))["curve"]
+        curves[name], confirmed[name] = ppo_curve(Path(path))
     vehicle = load_vehicle(args.vehicle)
     without = {
         name: landed(
             Flight(vehicle, name, load_scenario("flat"), aero=args.aero, engine="hybrid"), seeds
         )
-        for name in ("pd", "observer")
+        for name in WITHOUT_DATA
     }
     curves = residual_curves(vehicle, args.aero, sets, seeds, args.out, console) | curves
     result = {
-        "seeds": args.seeds, "without_data": without, "curves": curves,
+        "seeds": args.seeds, "without_data": without, "curves": curves, "on_fresh_seeds": confirmed,
         "reached_s": {name: reached(curve) for name, curve in curves.items()},
     }  # fmt: skip
     write_json(args.out / "data_efficiency.json", result)
@@ -115,12 +130,13 @@ def main() -> None:
         "way to learn", "good from\n[s of flight]", "at most\nflown [s]", "good at\nthe end"
     )
     for name, entry in without.items():
-        table.add_row(f"{name} (learns nothing)", "-", "0", f"{entry['good']} of {entry['flown']}")
+        table.add_row(f"{name} (no data)", "-", "0", f"{entry['good']} of {entry['flown']}")
     for name, curve in curves.items():
         at, end = result["reached_s"][name], curve[-1]
+        where = "" if confirmed.get(name, True) else ",\nof those it stopped by"
         table.add_row(
             name, "not reached" if at is None else f"{at:.0f}", f"{end['flown_s']:.0f}",
-            f"{end['good']} of {end['flown']}",
+            f"{end['good']} of {end['flown']}{where}",
         )  # fmt: skip
     console.print(table)
     for path in (args.out / "data_efficiency.json", *pictures):

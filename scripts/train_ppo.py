@@ -3,7 +3,8 @@
     python scripts/train_ppo.py --action rates --out ppo-rates [--minutes M] [--seconds S] [--seed N]
 
 Writes ``policy.zip`` (the best seen) and ``curve.json``: seconds of flight data against how many of some
-seeds, none trained on, were landed well. Needs the extra ``rl``.
+seeds, none trained on, were landed well. As these chose the policy and ended the training, the policy is
+looked at once more with as many others (``fresh``). Needs the extra ``rl``.
 """
 
 import argparse
@@ -38,9 +39,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=100_000.0, help="of flight, at most")
     parser.add_argument("--minutes", type=float, default=25.0, help="of wall time, at most")
-    parser.add_argument("--landings", type=int, default=32, help="flown at each look")
+    parser.add_argument("--landings", type=int, default=32, help="flown at each look, below 10^6")
     args = parser.parse_args()
-    if args.seconds <= 0 or args.minutes <= 0 or args.landings < 1:
+    if args.seconds <= 0 or args.minutes <= 0 or not 0 < args.landings < 1_000_000:
         raise InputError("--seconds, --minutes and --landings must be more than 0")
     flight = flight_to_steer(args.scenario, args.vehicle, args.aero, args.reference, args.nominal)
     require_folder(args.out)
@@ -51,7 +52,8 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     curve = train(
         flight, args.action, args.frame_skip, args.seed, args.seconds, args.minutes,
-        range(1_000_000, 1_000_000 + args.landings), args.out / "policy.zip",
+        range(1_000_000, 1_000_000 + args.landings), range(2_000_000, 2_000_000 + args.landings),
+        args.out / "policy.zip",
         lambda line: print(line, file=sys.stderr, flush=True),
     )  # fmt: skip
     write_json(

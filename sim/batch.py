@@ -159,14 +159,21 @@ class Batch:
         self._episodes: list[Episode | None] = [None] * n
         self._engines: list[World | None] = [None] * n
         self._swings: list[Swing | None] = [None] * n
+        self._chances: list[np.random.Generator | None] = [None] * n
         self._observation = np.zeros((n, SIZE), np.float32)
         self._worth, self._off = np.zeros(n), np.zeros(n)
         announce("steering.steered")
 
     def reset(self, which: list[int], chances: list[np.random.Generator]) -> Observation:
-        """Begin the flights ``which``, each with its own source of chance; return (n, SIZE)."""
+        """Begin the flights ``which``, each with its own source of chance; return (n, SIZE).
+
+        A source that began the flight before gives the next one a child: what has a stream of its own,
+        as the accelerometer has, hangs on the seed alone and would be the same again.
+        """
         scenario = self.flight.scenario
-        for i, rng in zip(which, chances, strict=True):
+        for i, source in zip(which, chances, strict=True):
+            rng = source.spawn(1)[0] if source is self._chances[i] else source
+            self._chances[i] = source
             start, velocity, yaw = draw_start(self.flight, rng)
             swing = None if scenario.deck is None else draw_swing(scenario.deck, rng.spawn(1)[0])
             ready = prepare(

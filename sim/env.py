@@ -120,7 +120,7 @@ class LandingEnv(gymnasium.Env[Observation, npt.NDArray[np.float32]], EzPickle):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
-        """Begin a flight; without a seed, one that goes on drawing from the last."""
+        """Begin a flight; without a seed, one whose chance comes from the last's."""
         super().reset(seed=seed)
         if seed is not None:
             self.batch.seeds[0] = seed

@@ -53,10 +53,10 @@ def take(control: Any, q: Quaternion, f: Thrusts) -> Thrusts:
 
 def state_of(measured: Measurement) -> State:
     """Return a measurement as what a pilot sees."""
-    p, q, v, rate, f, _, felt = measured
+    p, q, v, rate, f, height, felt = measured
     position, velocity, attitude, turning, thrust = (np.array(a) for a in (p, v, q, rate, f))
     specific = None if math.isnan(felt[0]) else np.array(felt)
-    return State(position, velocity, attitude, turning, thrust, specific)
+    return State(position, velocity, attitude, turning, thrust, specific, height)
 
 
 def piloted_step(pilot: Pilot, controller: str) -> Step:

@@ -80,7 +80,7 @@ class PolicyPilot:
     def step(self, state: State, time: float) -> npt.NDArray[np.float64]:
         """Return rotor thrusts (4,) [N]; the policy is asked at every ``frame_skip``-th step.
 
-        Its height is that over the map, as a range finder's or a deck's is not in a ``State``.
+        Its height is the state's, or where none is measured that over the map.
 
         Raises:
             InputError: rotor thrusts are not measured, or the policy's answer is no action.
@@ -93,7 +93,9 @@ class PolicyPilot:
         u, v, w = state.velocity.tolist()
         p, q, r = state.rate.tolist()
         f1, f2, f3, f4 = state.rotor_thrust.tolist()
-        height = z - surface_height(c, x, y) - c["rest_height"]
+        height = state.height
+        if height is None:
+            height = z - surface_height(c, x, y) - c["rest_height"]
         felt = NOT_FELT
         if state.specific_force is not None:
             s1, s2, s3 = state.specific_force.tolist()

@@ -18,9 +18,10 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
+from neural_lander.controller.errors import InputError
 from neural_lander.sim.batch import Batch
 from neural_lander.sim.env import action_space, observation_space
-from neural_lander.sim.policy import Asked, save_policy
+from neural_lander.sim.policy import Asked, how_asked, save_policy
 from neural_lander.sim.quality import SHARE, qualities
 from neural_lander.sim.rollout import Flight
 
@@ -132,6 +133,16 @@ def land_seeds(
     return [summaries[i] for i in range(len(seeds))]
 
 
+def last_look(flight: Flight, policy: Path, seeds: Sequence[int]) -> dict[str, Any]:
+    """Return how well a saved policy lands seeds that it was not chosen by (``quality.qualities``)."""
+    asked, model = how_asked(policy), PPO.load(policy, device="cpu")
+
+    def act(observation: Observation) -> Any:
+        return model.predict(observation, deterministic=True)[0]
+
+    return qualities(land_seeds(flight, asked.action, asked.frame_skip, act, seeds))
+
+
 class _Watch(BaseCallback):
     """Looks at the policy now and then, keeps the best, and ends the training when time is up."""
 
@@ -146,7 +157,7 @@ class _Watch(BaseCallback):
         batch = flights.batch
         self.asked = Asked(batch.action, batch.flight.controller, batch.frame_skip)
         self.next, self.begun, self.curve = 0.0, time.monotonic(), list[dict[str, Any]]()
-        self.best = (-1, -1, 0.0)
+        self.best, self.best_at = (-1, -1, 0.0), 0.0
 
     def _on_step(self) -> bool:
         return True
@@ -171,7 +182,7 @@ class _Watch(BaseCallback):
         error = seen["terminal_z_error_m"]
         rank = (seen["good"], seen["landed"], -(1.0 if error is None else error))
         if rank > self.best:
-            self.best = rank
+            self.best, self.best_at = rank, self.flights.flown_s
             save_policy(self.model, self.out, self.asked)
         self.tell(
             f"{self.flights.flown_s:9.0f} s flown: {seen['landed']} of {seen['flown']} landed, "
@@ -198,7 +209,8 @@ class _Stop(BaseCallback):
 
 def train(
     flight: Flight, action: str, frame_skip: int, seed: int, seconds: float, minutes: float,
-    seeds: Sequence[int], out: Path, tell: Callable[[str], None], settings: Settings | None = None,
+    seeds: Sequence[int], fresh: Sequence[int], out: Path, tell: Callable[[str], None],
+    settings: Settings | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Train until all is learned, ``seconds`` were flown, or ``minutes`` of wall time are over.
 
@@ -210,14 +222,22 @@ def train(
             as it is not wall time that ends the training.
         seconds: of flight data, at most [s].
         minutes: of wall time, at most.
-        seeds: that the policy is looked at with; none of them is trained on.
+        seeds: that the policy is looked at with, chosen by and stopped by; none is trained on.
+        fresh: seeds of the last look, at the policy that was chosen; none of ``seeds``.
         out: where the best policy so far is saved (``.zip``).
         tell: is told of each look.
         settings: of PPO.
 
     Returns:
-        The learning curve, and what was set.
+        The learning curve, under ``fresh`` the last look, and what was set.
+
+    Raises:
+        InputError: a fresh seed is not fresh.
     """
+    if set(seeds) & set(fresh):
+        raise InputError(
+            f"seeds {sorted(set(seeds) & set(fresh))} chose the policy and are to judge it"
+        )
     s = settings or Settings()
     torch.set_num_threads(1)
     flights = SteeredFlights(Batch(flight, s.flights, action, frame_skip), seed)
@@ -239,7 +259,10 @@ def train(
     model.learn(total, callback=[watch, _Stop(watch)])
     watch.look()
     flights.close()
+    last = {"flown_s": watch.best_at, **last_look(flight, out, fresh)}
+    tell(f"on fresh seeds: {last['landed']} of {last['flown']} landed, {last['good']} good")
     return {
         "action": action, "frame_skip": frame_skip, "seed": seed, "settings": asdict(s),
         "flown_s": flights.flown_s, "wall_s": time.monotonic() - watch.begun, "curve": watch.curve,
+        "fresh": last,
     }  # fmt: skip

@@ -46,7 +46,7 @@ from neural_lander.sim.landing_site import check_site, touches_early
 from neural_lander.sim.physics import NEAR, load_aerodynamics, reach, world_record
 from neural_lander.sim.piloted import Step, fly_freely_with, piloted_step
 from neural_lander.sim.policy import load_policy as load_policy  # so that policies are controllers
-from neural_lander.sim.scenario import Scenario
+from neural_lander.sim.scenario import Scenario, require_fresh
 from neural_lander.sim.sensors import (
     draw_bias,
     draw_drop_outs,
@@ -204,12 +204,14 @@ def draw_start(flight: Flight, rng: np.random.Generator) -> tuple[Vector, Vector
 
     Raises:
         InputError: the start may be inside a table, the vehicle would slide down the surface, or could
-            not follow the deck.
+            not follow the deck, or not hear it.
     """
     scenario, vehicle = flight.scenario, flight.vehicle
     x, y, terrain = scenario.start_x, scenario.start_y, scenario.ground
     lowest = terrain.height(x, y) + scenario.start_height - scenario.start_spread
     check_site(scenario, vehicle)
+    if scenario.deck is not None:
+        require_fresh(scenario.sensors, flight.real)
     terrain.check_start(x, y, lowest, reach(vehicle) + math.sqrt(2) * scenario.start_spread)
     off = rng.uniform(-1, 1, 3) * scenario.start_spread
     speed = rng.uniform(-1, 1, 3) * scenario.start_speed_spread

@@ -159,18 +159,31 @@ def check_deck(scenario: Scenario) -> None:
             f"hover is {scenario.hover:g} s, too short to hear a whole swing of the deck "
             f"(frequency_hz = {deck.frequency_hz:g}) and to take it up: make it {needed:.1f} s or more"
         )
-    for name in ("position_latency", "drop_out_share"):
-        if getattr(scenario.sensors, name) > 0:
-            raise InputError(
-                f"sensors.{name} with a [deck]: its height is found from position and range of one "
-                "moment; leave one of them out"
-            )
+    require_fresh(scenario.sensors, scenario.vehicle)
     low = deck.height - deck.amplitude(deck.x + deck.half_x)
     if low < LOWEST:
         raise InputError(
             f"deck.height = {deck.height:g} m: its edge comes down to {low:.2f} m over the floor; raise "
             f"it by more than {LOWEST - low:.2f} m, or lessen deck.heave or deck.pitch_deg"
         )
+
+
+def require_fresh(sensors: Sensors, deviation: Deviation) -> None:
+    """Refuse estimates that are older than the height over a deck, which is measured now.
+
+    Raises:
+        InputError: naming field and cure.
+    """
+    for name, old in (
+        ("sensors.position_latency", sensors.position_latency),
+        ("sensors.drop_out_share", sensors.drop_out_share),
+        ("vehicle.estimate_lag", deviation.estimate_lag),
+    ):
+        if old > 0:
+            raise InputError(
+                f"{name} with a [deck]: its height is found from position and range of one "
+                "moment; leave one of them out"
+            )
 
 
 LOWEST = 0.01

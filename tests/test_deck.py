@@ -25,6 +25,7 @@ from neural_lander.controller.setpoint import plan_descent
 from neural_lander.controller.terrain import Terrain
 from neural_lander.controller.vehicle import GRAVITY, load_vehicle
 from neural_lander.sim.deck import Deck, Swing, draw_swing, move_deck, store_swing
+from neural_lander.sim.deviation import Deviation
 from neural_lander.sim.gate import FlightOptions, flight_of
 from neural_lander.sim.legs import STIFF
 from neural_lander.sim.physics import ROTOR, world_record
@@ -328,6 +329,10 @@ HEAD = "name = 'a'\ndescription = 'x'\n"
             "hover = 8\n[sensors]\ndrop_out_share = 0.1\n[deck]",
             "sensors.drop_out_share with a .deck.",
         ),
+        (
+            "hover = 8\n[vehicle]\nestimate_lag = 0.02\n[deck]",
+            "vehicle.estimate_lag with a .deck.: .* leave one of them out",
+        ),
         ("hover = 8\n[deck]\nheave = 0.6", "its edge comes down to -0.10 m .* raise it by more"),
         (
             "hover = 8\n[[surface]]\nx = 1\ny = 0\nhalf_x = 1\nhalf_y = 1\nheight = 1\n[deck]",
@@ -360,6 +365,20 @@ def test_a_deck_too_lively_for_the_vehicle_is_refused(changes, message):
     else:
         with pytest.raises(InputError, match=message):
             fly(flight, 0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"deviation": Deviation(estimate_lag=0.02)}, "vehicle.estimate_lag with a .deck."),
+        ({"sensors": Sensors(drop_out_share=0.1)}, "sensors.drop_out_share with a .deck."),
+    ],
+)
+def test_an_estimate_older_than_the_measured_height_is_refused_without_a_file(changes, message):
+    sensors = changes.pop("sensors", Sensors())
+    flight = Flight(AERO, "observer", replace(load_scenario("deck"), sensors=sensors), **changes)
+    with pytest.raises(InputError, match=message):
+        fly(flight, 0)
 
 
 def test_a_deck_that_comes_up_into_the_hovering_vehicle_is_refused():

@@ -108,6 +108,28 @@ def test_the_same_seed_is_the_same_flight_and_another_is_not(low):
     assert not np.array_equal(one, two), "without a seed it is a new flight"
 
 
+def test_a_flight_without_a_seed_has_an_accelerometer_of_its_own(low):
+    """At rest in hover all that differs between two flights is what chance gave each."""
+    env = LandingEnv(scenario=low, nominal="observer")
+
+    def felt(seed):
+        env.reset(seed=seed)
+        for _ in range(10):
+            env.step(np.zeros(3, np.float32))
+        return env.log["specific_force"], env.log["truth_velocity"]
+
+    def noise(seed):
+        force, speed = felt(seed)
+        change = np.diff(speed, axis=0) / 0.002 + [0, 0, 9.81]
+        return force[1:] - change
+
+    first, second, third = noise(3), noise(None), noise(None)
+    assert np.abs(first - second).max() > 0.05
+    assert np.abs(second - third).max() > 0.05
+    np.testing.assert_array_equal(first, noise(3))
+    np.testing.assert_array_equal(second, noise(None))
+
+
 def test_a_landing_is_terminated_and_a_hover_is_truncated(low):
     _, _, terminated, truncated, summary = flown(
         LandingEnv(scenario=low, nominal="observer"), 0, still(3)

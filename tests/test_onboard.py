@@ -1,5 +1,6 @@
 """The controller lands in simulators that are not ours, and says what it cannot use."""
 
+import math
 import re
 import subprocess
 import sys
@@ -312,6 +313,8 @@ def test_only_our_own_simulator_has_an_oracle():
         ("attitude", [0.0, 0.0, 0.0, 0.0], "norm 0, expected a unit quaternion"),
         ("rotor_thrust", [1.0, 1.0, 1.0, -0.1], "rotor_thrust is .* expected at least 0 N"),
         ("rotor_thrust", [1.0, 1.0, 1.0], r"rotor_thrust has shape \(3,\)"),
+        ("height", math.nan, "height is nan"),
+        ("height", [1.0], "height is"),
     ],
 )
 def test_a_state_that_cannot_be_is_refused_by_name(name, value, said):
@@ -320,6 +323,17 @@ def test_a_state_that_cannot_be_is_refused_by_name(name, value, said):
     State(**{**values, "attitude": 1.0009 * LEVEL})
     with pytest.raises(InputError, match=said):
         State(**{**values, name: value})
+
+
+def test_a_measured_height_is_believed_and_without_one_the_floor_is_at_zero(intel_aero):
+    where = [0.0, 0.0, 1.5 + intel_aero.rest_height]
+    thrusts, contacts = [], []
+    for height in (None, where[2] - intel_aero.rest_height, 0.0):
+        pilot = LandingController(intel_aero)
+        thrusts.append(pilot.step(State(where, STILL, LEVEL, STILL, height=height), 0.0))
+        contacts.append(float(pilot.record["contact"]))
+    assert_array_equal(thrusts[0], thrusts[1])
+    assert contacts == [0.0, 0.0, 1.0]
 
 
 def test_a_state_is_a_copy(intel_aero):

@@ -47,6 +47,10 @@ def residual(task):
     return PolicyPilot(task, act_of(3), "residual", "observer", 10)
 
 
+def nothing(task):
+    return PolicyPilot(task, lambda observation: np.zeros(3), "residual", "observer")
+
+
 def wrong(task):
     return PolicyPilot(task, lambda observation: [0.0, 1.0], "rates")
 """
@@ -99,6 +103,35 @@ def test_a_callable_does_in_land_what_it_does_in_the_environment(
         np.testing.assert_array_equal(
             env.log[name][:until], landing.log[name][:until], err_msg=name
         )
+
+
+@pytest.mark.parametrize("where", ["deck", "by range"])
+def test_on_a_height_that_no_map_knows_a_zero_residual_flies_as_in_the_environment(folder, where):
+    """A marker on a deck or a range finder says how high it is: a pilot that took its own position over
+    its own map would hear only itself, and come down on a deck at rest."""
+    ranged = folder / "ranged.toml"
+    ranged.write_text(LOW + '[sensors]\nheight = "range"\n')
+    scenario = "deck" if where == "deck" else str(ranged)
+    env = LandingEnv(scenario, action="residual", nominal="observer")
+    env.reset(seed=1)
+    over = False
+    while not over:
+        _, _, terminated, truncated, info = env.step(np.zeros(3))
+        over = terminated or truncated
+    vehicle = load_vehicle("intel-aero")
+    landing = fly(
+        Flight(vehicle, f"{folder}/mine.py:nothing", load_scenario(scenario), engine="hybrid"), 1
+    )
+    until = int(np.argmax(env.log["phase"] > 0))
+    assert until > 250
+    for name in ("rotor_thrust_command", "height", "truth_position", "setpoint_position"):
+        np.testing.assert_array_equal(
+            env.log[name][:until], landing.log[name][:until], err_msg=name
+        )
+    ours, theirs = info["summary"], landing.summary
+    assert theirs["landed"]
+    assert theirs["z_max_error_m"] == pytest.approx(ours["z_max_error_m"], abs=0.002)
+    assert theirs["touchdown_speed_m_s"] == pytest.approx(ours["touchdown_speed_m_s"], abs=0.02)
 
 
 def test_a_saved_policy_flies_land_and_compare(folder, capsys):
@@ -163,17 +196,26 @@ def test_training_twice_with_one_seed_gives_one_policy_and_its_curve(folder):
                 2.0,
                 5.0,
                 range(900, 902),
+                range(910, 913),
                 folder / name,
                 told.append,
                 small,
             )
         )
-        assert len(told) == len(results[-1]["curve"]) >= 2
+        assert len(told) == len(results[-1]["curve"]) + 1 >= 3
     for a, b in zip(results[0]["curve"], results[1]["curve"], strict=True):
         assert {k: v for k, v in a.items() if k != "wall_s"} == {
             k: v for k, v in b.items() if k != "wall_s"
         }
         assert a["flown"] == 2
+    assert results[0]["fresh"] == results[1]["fresh"]
+    assert results[0]["fresh"]["flown"] == 3
+    assert results[0]["fresh"]["flown_s"] in [look["flown_s"] for look in results[0]["curve"]]
+    with pytest.raises(InputError, match=r"seeds \[901\] chose the policy and are to judge it"):
+        train(
+            steered, "residual", 10, 3, 2.0, 5.0, range(900, 902), range(901, 903), folder / "c.zip",
+            told.append, small,
+        )  # fmt: skip
     assert results[0]["flown_s"] == pytest.approx(2.56)  # two rounds of 4 x 16 actions of 20 ms
     weights = []
     for name in ("a.zip", "b.zip"):

@@ -18,14 +18,16 @@ def draw_efficiency(
     without: Mapping[str, Mapping[str, Any]],
     out: Path,
 ) -> list[Path]:
-    """Draw curves over ``flown_s`` and, level, what flies without data; write PDF and PNG.
+    """Draw curves over ``flown_s``, and left of them a point for each that flies without data.
 
-    A point without a figure (nothing came down) is left out of the lower panel; data of 0 s is drawn
-    at ``BEGIN``.
+    Writes PDF and PNG. A point without a figure (nothing came down) is left out of the lower panels;
+    data of 0 s is drawn at ``BEGIN``.
     """
     with paper():
         figure = Figure(figsize=(DOUBLE, 4.4), layout="constrained")
-        above, below = figure.subplots(2, 1, sharex=True)
+        wide = 0.45 * max(len(without), 1)
+        panels = figure.subplots(2, 2, sharex="col", sharey="row", width_ratios=(wide, 6.0))
+        (no_data, above), (no_data_error, below) = panels
         for index, (name, curve) in enumerate(curves.items()):
             look = style_of(name, index) | {"marker": marker_of(name, index), "markersize": 4}
             at = [max(entry["flown_s"], BEGIN) for entry in curve]
@@ -37,21 +39,25 @@ def draw_efficiency(
             ]
             if seen:
                 below.plot(*zip(*seen, strict=True), **look)
-        for name, entry in without.items():
-            look = style_of(name)
-            share = 100 * entry["good"] / entry["flown"]
-            above.axhline(share, label=f"{name}, no data", **look)
+        for place, (name, entry) in enumerate(without.items()):
+            dot = {"color": style_of(name)["color"], "marker": marker_of(name), "markersize": 5}
+            no_data.plot(place, 100 * entry["good"] / entry["flown"], clip_on=False, **dot)
             if entry["terminal_z_error_m"] is not None:
-                below.axhline(1e3 * entry["terminal_z_error_m"], **look)
+                no_data_error.plot(place, 1e3 * entry["terminal_z_error_m"], **dot)
+        no_data_error.set_xticks(range(len(without)), list(without), rotation=60)
+        no_data_error.set_xlim(-0.6, len(without) - 0.4)
+        no_data_error.set_xlabel("no data")
+        no_data.axhline(100 * SHARE, color="0.7", linewidth=0.8)
+        no_data_error.axhline(1e3 * TERMINAL_Z_ERROR, color="0.7", linewidth=0.8)
         above.axhline(100 * SHARE, color="0.7", linewidth=0.8, label="95 % good, at most 6 mm")
         below.axhline(1e3 * TERMINAL_Z_ERROR, color="0.7", linewidth=0.8)
-        above.set_ylabel("good landings [%]")
+        no_data.set_ylabel("good landings [%]")
         above.set_ylim(-4, 104)
-        below.set_ylabel("median |terminal z error| [mm]")
+        no_data_error.set_ylabel("median |terminal z error| [mm]")
         below.set_yscale("log")
         below.set_xscale("log")
         below.set_xlabel("flight data [s]")
-        for axes in (above, below):
+        for axes in panels.flat:
             tidy(axes)
         figure.legend(*above.get_legend_handles_labels(), loc="outside right upper")
         return save_paper(figure, out)
