@@ -21,6 +21,7 @@ CONTROLLERS = (
     "pid",
     "textbook",
     "observer",
+    "indi",
     "learned",
     "learned+observer",
     "oracle",
