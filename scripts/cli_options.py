@@ -39,7 +39,7 @@ TouchdownSpeed = Annotated[
     float, typer.Option(help="Of --reference fastest [m/s].", metavar="V", min=0.0)
 ]
 DescentSpeed = Annotated[
-    float,
+    float | None,
     typer.Option(
         help="Of --reference fastest: the greatest [m/s]; a model may set a lower one.",
         metavar="V", min=0.0,

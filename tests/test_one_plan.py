@@ -1,5 +1,6 @@
 """Pairs are of one reference: along the fastest, no controller flies faster than any model has seen."""
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,12 +10,14 @@ import pytest
 from neural_lander.controller.certificate import plan_digest
 from neural_lander.controller.errors import InputError
 from neural_lander.controller.vehicle import load_vehicle
+from neural_lander.scripts.cli import main
 from neural_lander.sim.campaign.run import chunks_of, require_flyable
 from neural_lander.sim.campaign.worker import flight_at, fly_chunk
 from neural_lander.sim.campaign.worst import command_of
 from neural_lander.sim.compare import compare_seeds
 from neural_lander.sim.gate import FlightOptions, descent_speed_of, flight_of, require_one_plan
 from neural_lander.sim.rollout import Flight
+from neural_lander.sim.run_folder import read_run
 
 from .bundle_cases import bundle
 from .campaign_cases import spec_in
@@ -91,7 +94,7 @@ def test_a_comparison_refuses_two_plans(model: Path, tmp_path: Path, monkeypatch
         compare_seeds(options_of(model), ["pid", "learned"], ["flat"], range(2), tmp_path / "c")
 
 
-def test_a_campaign_flies_one_plan_and_its_command_says_how_fast(model: Path) -> None:
+def test_a_campaign_flies_one_plan_and_its_command_says_how_fast(model: Path, monkeypatch) -> None:
     spec = spec_in(model.parent, SPEC, low=LOW)
     require_flyable(spec)
     assert {cell.options.descent_speed for cell in spec.cells} == {SEEN}
@@ -99,6 +102,10 @@ def test_a_campaign_flies_one_plan_and_its_command_says_how_fast(model: Path) ->
     assert [row["status"] for row in rows] == ["flown"] * 3
     command = command_of(spec.cells[0], "low.toml", 0, "again")
     assert f"--descent-speed {SEEN}" in command
+    monkeypatch.chdir(model.parent)
+    with pytest.raises(SystemExit):
+        main(shlex.split(command)[1:])
+    assert read_run(model.parent / "again")[1]["z_rmse_m"] == rows[0]["z_rmse_m"]
     plans = [flight_at(cell, {}).plan for cell in spec.cells]
     assert len({plan_digest(plan) for plan in plans}) == 1
     assert plans[0].metadata["speed_m_s"] == pytest.approx(SEEN, rel=1e-3)
