@@ -68,7 +68,7 @@ def specific_force(c: Any, q: Quaternion, v: Vector, felt: Vector) -> Vector:
 
 @compiled
 def incremental_force(
-    c: Any, s: Vector, mass: Vector, known: Vector, limit: float, frozen: bool
+    c: Any, s: Vector, mass: Vector, known: Vector, limit: float, held: Vector, frozen: bool
 ) -> Vector:
     """Return d [N] and advance the filter by one period.
 
@@ -78,21 +78,22 @@ def incremental_force(
         mass: what is accelerated along each axis [kg].
         known: thrust, residual model and gravity together [N], world frame, of the time of ``s``.
         limit: greatest |d| per axis [N]; there the filter stands still, so that nothing winds up.
-        frozen: keep d (in contact the floor's force is no disturbance to cancel).
+        held: d while frozen [N], free of the noise of one step.
+        frozen: hold d (in contact the floor's force is no disturbance to cancel).
     """
     return (
-        _axis(c, 0, mass[0] * s[0] - known[0], limit, frozen),
-        _axis(c, 1, mass[1] * s[1] - known[1], limit, frozen),
-        _axis(c, 2, mass[2] * (s[2] - GRAVITY) - known[2], limit, frozen),
+        _axis(c, 0, mass[0] * s[0] - known[0], limit, held[0], frozen),
+        _axis(c, 1, mass[1] * s[1] - known[1], limit, held[1], frozen),
+        _axis(c, 2, mass[2] * (s[2] - GRAVITY) - known[2], limit, held[2], frozen),
     )
 
 
 @compiled
-def _axis(c: Any, i: int, force: float, limit: float, frozen: bool) -> float:
-    x, r = c.indi_force[i], c.indi_slope[i]
+def _axis(c: Any, i: int, force: float, limit: float, held: float, frozen: bool) -> float:
     if frozen:
-        c.indi_slope[i] = 0.0
-        return float(x)
+        c.indi_force[i], c.indi_slope[i] = held, 0.0
+        return held
+    x, r = c.indi_force[i], c.indi_slope[i]
     a, b = c.indi_step, c.indi_input
     new = a[0, 0] * x + a[0, 1] * r + b[0] * force
     slope = a[1, 0] * x + a[1, 1] * r + b[1] * force

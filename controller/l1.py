@@ -45,7 +45,7 @@ def store_filter(c: Any, bandwidth: float, period: float) -> None:
 
 @compiled
 def adaptive_force(
-    c: Any, v: Vector, mass: Vector, known: Vector, limit: float, frozen: bool
+    c: Any, v: Vector, mass: Vector, known: Vector, limit: float, held: Vector, frozen: bool
 ) -> Vector:
     """Return d [N] and advance predictor, adaptation and filter by one period.
 
@@ -55,27 +55,36 @@ def adaptive_force(
         mass: what is accelerated along each axis [kg].
         known: thrust, residual model and gravity together [N], world frame.
         limit: d_max [N].
-        frozen: keep d (in contact the floor's force is no disturbance to cancel).
+        held: d while frozen [N], free of the noise of one step.
+        frozen: hold d (in contact the floor's force is no disturbance to cancel).
     """
     if c.l1_begun == 0:
         c.l1_begun = 1
         for i in range(3):
             c.l1_velocity[i] = v[i]
     return (
-        _axis(c, 0, v[0], mass[0], known[0], limit, frozen),
-        _axis(c, 1, v[1], mass[1], known[1], limit, frozen),
-        _axis(c, 2, v[2], mass[2], known[2], limit, frozen),
+        _axis(c, 0, v[0], mass[0], known[0], limit, held[0], frozen),
+        _axis(c, 1, v[1], mass[1], known[1], limit, held[1], frozen),
+        _axis(c, 2, v[2], mass[2], known[2], limit, held[2], frozen),
     )
 
 
 @compiled
-def _axis(c: Any, i: int, v: float, mass: float, known: float, limit: float, frozen: bool) -> float:
+def _axis(
+    c: Any,
+    i: int,
+    v: float,
+    mass: float,
+    known: float,
+    limit: float,
+    held: float,
+    frozen: bool,
+) -> float:
     error = c.l1_velocity[i] - v
     left = math.exp(-POLE * c.period)
     sigma = -mass * POLE * left * error / (1.0 - left)
-    if not frozen:
-        d = c.l1_force[i] + c.l1_share * (sigma - c.l1_force[i])
-        c.l1_force[i] = min(max(d, -limit), limit)
+    d = c.l1_force[i] + c.l1_share * (sigma - c.l1_force[i])
+    c.l1_force[i] = held if frozen else min(max(d, -limit), limit)
     # exact for F and sigma held over the period, with v moving as F says
     adapted = sigma * (1.0 - left) / POLE
     c.l1_velocity[i] = v + left * error + (c.period * known + adapted) / mass

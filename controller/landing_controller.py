@@ -302,9 +302,9 @@ def wanted_force(c: Any, t: float, measured: Measurement, explained: Vector) -> 
         if c.estimator == INDI:
             s = specific_force(c, q, v, felt)
             at_once = known if math.isnan(felt[0]) else now  # an accelerometer is never late
-            d = incremental_force(c, s, mass, at_once, c.observer_limit, frozen)
+            d = incremental_force(c, s, mass, at_once, c.observer_limit, steady, frozen)
         elif c.estimator == L1:
-            d = adaptive_force(c, v, mass, known, c.observer_limit, frozen)
+            d = adaptive_force(c, v, mass, known, c.observer_limit, steady, frozen)
         else:
             d = observe(
                 c.observer_memory,

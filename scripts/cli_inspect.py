@@ -102,6 +102,7 @@ def _campaign(folder: Path, out: Report) -> None:
         "landed",
         "crashed",
         "refused",
+        "impossible",
         "errors",
     )
     rows = [[row[key] for key in columns] for row in out.result["cells"]]

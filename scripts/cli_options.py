@@ -38,6 +38,13 @@ Reference = Annotated[
 TouchdownSpeed = Annotated[
     float, typer.Option(help="Of --reference fastest [m/s].", metavar="V", min=0.0)
 ]
+DescentSpeed = Annotated[
+    float,
+    typer.Option(
+        help="Of --reference fastest: the greatest [m/s]; a model may set a lower one.",
+        metavar="V", min=0.0,
+    ),
+]  # fmt: skip
 Room = Annotated[
     str | None,
     typer.Option(

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from neural_lander.controller.errors import InputError
+from neural_lander.controller.fastest import SPEED
 from neural_lander.controller.files import require_folder
 from neural_lander.scripts import exit_status
 from neural_lander.scripts.cli_flight import (
@@ -23,6 +24,7 @@ from neural_lander.scripts.cli_options import (
     CONTROLLERS,
     Aero,
     CertificateFile,
+    DescentSpeed,
     Engine,
     Folder,
     Json,
@@ -56,6 +58,7 @@ def land(
     scenario: ScenarioName = "flat",
     reference: Reference = "s-curve",
     touchdown_speed: TouchdownSpeed = 0.15,
+    descent_speed: DescentSpeed = SPEED,
     thrust_room: Room = None,
     aero: Aero = "rotor",
     seed: Seed = 0,
@@ -85,6 +88,7 @@ def land(
             engine,
             touchdown_speed,
             room_of(thrust_room),
+            descent_speed,
         )
         require_folder(out)
         flight = flight_of(options, controller)

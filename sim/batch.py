@@ -27,6 +27,7 @@ from neural_lander.sim.rollout import (
     draw_start,
     engine_of,
     flight_log,
+    flown_by,
     prepare,
     with_surface,
 )
@@ -283,7 +284,7 @@ class Batch:
         flight, rows = self.flight, self._log[i, : self._step[i]].copy()
         log = flight_log(
             rows, flight, self.seeds[i], scenario=flight.scenario.name, reference=flight.reference,
-            controller=self.label,
+            controller=self.label, **flown_by(flight, self.plan),
         )  # fmt: skip
         return with_surface(log, flight.scenario, self._swings[i])
 

@@ -13,7 +13,7 @@ and where every controller flew the same two seeds or more also ``baseline, cont
 
     seeds        first and last
     scenarios    their names
-    baseline     the controller that the others are paired with, None where there is but one
+    baseline     scenario -> the controller that the others are paired with; empty where there is but one
     baseline_is  "given", or how it was chosen
     controllers  for each scenario and controller: counts of outcomes, medians, 95 % quantiles
                  (``summarise_seeds``)
@@ -35,9 +35,10 @@ from neural_lander.controller.files import write_json
 from neural_lander.controller.flight_log import FlightLog
 from neural_lander.controller.monitor import Limits
 from neural_lander.sim.figures import draw_comparison
-from neural_lander.sim.gate import FlightOptions, flight_of
-from neural_lander.sim.pairs import Row, compare_pairs, strongest_simple
+from neural_lander.sim.gate import FlightOptions, descent_speed_of, flight_of, require_one_plan
+from neural_lander.sim.pairs import Row, baseline_of, compare_pairs
 from neural_lander.sim.plots.paper import draw_paper
+from neural_lander.sim.rollout import Flight
 from neural_lander.sim.run_folder import read_run
 from neural_lander.sim.scenario import Scenario, load_scenario
 from neural_lander.sim.seeds import TRACED, Case, Progress, fly_seeds
@@ -57,10 +58,14 @@ SPREADS = (
 )
 """Figures that are summarised by median and 95 % of their absolute value."""
 
-STRONGEST = "the simple controller with the fewest failures and then the smallest median z RMSE"
-FIRST = "the first controller: no simple one flew"
-GIVEN = "given"
-"""How a baseline was come by."""
+FLOWN_ALIKE = {
+    "vehicle_digest": "the vehicle's file",
+    "scenario_digest": "the scenario's file",
+    "plan": "the reference's motion",
+    "engine": "the engine",
+    "version": "the version",
+}
+"""What the logs of runs that are compared say alike -> what that is of."""
 
 Run = tuple[FlightLog, dict[str, Any]]
 
@@ -78,7 +83,7 @@ def compare_runs(
     Args:
         runs: folders that ``land`` wrote.
         out: folder to write into.
-        baseline: what pairs are made with; None: the strongest simple controller.
+        baseline: what pairs are made with; None: the strongest simple controller of the scenario.
         certificates: files; where a run flew with one of them its tube is drawn.
         scenario: file of the runs' scenario, where it is none of the bundled ones.
         paper: whether to draw the figures of ``sim/plots``, too.
@@ -95,6 +100,14 @@ def compare_runs(
         if len(values) > 1:
             raise InputError(
                 f"the runs differ in {key} ({', '.join(values)}); compare runs of one {key} at a time"
+            )
+    for key, what in FLOWN_ALIKE.items():
+        ways = {log.metadata.get(key) for log, _ in loaded}
+        if len(ways) > 1:
+            shown = ", ".join(sorted(str(way or "not said")[:12] for way in ways))
+            raise InputError(
+                f"the runs differ in {what} ({shown}), though its name is the same; fly them again "
+                "alike with `neural-lander land`"
             )
     summaries = [summary for _, summary in loaded]
     require_baseline(baseline, [str(summary["controller"]) for summary in summaries])
@@ -119,7 +132,7 @@ def compare_runs(
         limits = [read_certificate(path).tube for path in certificates]
         traces = [trace_of(*run, _limits_of(run[1], limits)) for run in loaded]
         worlds = {str(summaries[0]["scenario"]): world}
-        pictures += draw_paper(out, traces, rows, result.get("baseline"), worlds)
+        pictures += draw_paper(out, traces, rows, result.get("baseline", {}), worlds)
     result["pictures"] = [str(path) for path in pictures]
     write_json(out / "comparison.json", result)
     return result
@@ -176,7 +189,8 @@ def compare_seeds(
 ) -> dict[str, Any]:
     """Fly every controller in every scenario with every seed; write tables and pictures.
 
-    A refusal is an outcome in the table, not an end.
+    A refusal is an outcome in the table, not an end. Along the fastest reference all fly at most as
+    fast as every model among them has seen, so that a pair has one reference.
 
     Raises:
         InputError: something named does not exist, a single seed, two scenarios of one name, a
@@ -193,11 +207,15 @@ def compare_seeds(
         raise InputError(
             f"--scenario is '{','.join(scenarios)}', and two of them have one name; give each its own"
         )
+    options = replace(options, descent_speed=descent_speed_of(options, controllers))
     cases = [
         _case(replace(options, scenario=file), name, controller)
         for name, file in zip(worlds, scenarios, strict=True)
         for controller in controllers
     ]
+    for name in worlds:
+        here = {c.controller: c.flight for c in cases if c.scenario == name}
+        require_one_plan({k: flight for k, flight in here.items() if isinstance(flight, Flight)})
     flown = fly_seeds(cases, seeds, progress, workers, TRACED)
     result = {
         "seeds": [seeds[0], seeds[-1]],
@@ -234,17 +252,22 @@ def require_baseline(baseline: str | None, controllers: Sequence[str]) -> None:
 
 def statistics_of(rows: Sequence[Row], baseline: str | None = None) -> dict[str, Any]:
     """Return ``baseline, baseline_is, controllers, pairs`` of landings with the same seeds each."""
-    names = list(dict.fromkeys(row["controller"] for row in rows))
-    how = GIVEN
-    if baseline is None and len(names) > 1:
-        baseline = strongest_simple(rows)
-        how = STRONGEST if baseline else FIRST
-        baseline = baseline or names[0]
+    scenarios: dict[str, list[Row]] = {}
+    for row in rows:
+        scenarios.setdefault(row["scenario"], []).append(row)
+    chosen: dict[str, tuple[str, str]] = {}
+    for scenario, here in scenarios.items():
+        if baseline is not None or len({row["controller"] for row in here}) > 1:
+            chosen[scenario] = baseline_of(here, baseline)
     return {
-        "baseline": baseline,
-        "baseline_is": None if baseline is None else how,
+        "baseline": {scenario: name for scenario, (name, _) in chosen.items()},
+        "baseline_is": next((how for _, how in chosen.values()), None),
         "controllers": summarise_seeds(rows),
-        "pairs": [] if baseline is None else compare_pairs(rows, baseline),
+        "pairs": [
+            entry
+            for scenario, (name, _) in chosen.items()
+            for entry in compare_pairs(scenarios[scenario], name)
+        ],
     }
 
 

@@ -4,12 +4,13 @@ What has learned flies with a certificate that fits it, or is refused; ``uncerti
 all the same.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from neural_lander.controller.certificate import require_certificate
+from neural_lander.controller.certificate import plan_digest, require_certificate
 from neural_lander.controller.errors import InputError, Refused
-from neural_lander.controller.fastest import ThrustRoom
+from neural_lander.controller.fastest import FASTEST, SPEED, ThrustRoom, speed_seen
 from neural_lander.controller.landing_controller import is_learned
 from neural_lander.controller.model_parts import bundle_of, fitted_radius, needs_model
 from neural_lander.controller.monitor import Limits
@@ -19,7 +20,15 @@ from neural_lander.sim.landing_site import check_site
 from neural_lander.sim.rollout import Flight
 from neural_lander.sim.scenario import Scenario, load_scenario
 
-__all__ = ["FlightOptions", "flight_of", "is_learned", "require_possible", "with_model"]
+__all__ = [
+    "FlightOptions",
+    "descent_speed_of",
+    "flight_of",
+    "is_learned",
+    "require_one_plan",
+    "require_possible",
+    "with_model",
+]
 
 
 @dataclass(frozen=True)
@@ -36,6 +45,8 @@ class FlightOptions:
     engine: str = "pybullet"
     touchdown_speed: float = 0.15
     thrust_room: ThrustRoom | None = None
+    descent_speed: float = SPEED
+    """Greatest speed of the fastest reference; the model that flies may set a lower one [m/s]."""
 
 
 def with_model(flight: Flight, model: Path | None) -> Flight:
@@ -72,6 +83,7 @@ def flight_of(options: FlightOptions, controller: str, scenario: Scenario | None
         engine=options.engine,
         touchdown_speed=options.touchdown_speed,
         thrust_room=options.thrust_room,
+        descent_speed=options.descent_speed,
     )
     require_possible(flight, options.scenario)
     flight = with_model(flight, options.model)
@@ -110,6 +122,40 @@ def flight_of(options: FlightOptions, controller: str, scenario: Scenario | None
     tube = certificate.tube
     limits = Limits.of(tube) if tube is not None and "watch" in tube else None
     return replace(flight, certified=True, limits=limits)
+
+
+def descent_speed_of(options: FlightOptions, controllers: Sequence[str]) -> float:
+    """Return the greatest descent speed [m/s] that every model among the controllers has seen.
+
+    With it all of them, those without a model too, fly the same fastest descent.
+
+    Raises:
+        InputError: a model cannot be read.
+    """
+    speed = options.descent_speed
+    if options.reference != FASTEST or options.model is None:
+        return speed
+    vehicle = load_vehicle(options.vehicle)
+    for controller in filter(is_learned, controllers):
+        network = load_network(bundle_of(options.model, controller), vehicle)
+        speed, _ = speed_seen(network, speed)
+    return speed
+
+
+def require_one_plan(flights: Mapping[str, Flight]) -> None:
+    """Refuse to pair flights (name -> flight) of one scenario along different plans.
+
+    Raises:
+        InputError: naming two; or one cannot be planned.
+    """
+    plans = {name: plan_digest(flight.plan) for name, flight in flights.items()}
+    for name, digest in plans.items():
+        first = next(iter(plans))
+        if digest != plans[first]:
+            raise InputError(
+                f"scenario '{flights[name].scenario.name}': {first} and {name} would fly different "
+                "references, and no pair of them says which controller is better; compare them apart"
+            )
 
 
 def require_possible(flight: Flight, where: str) -> None:

@@ -44,6 +44,11 @@ PAIRED = (
 SIMPLE = ("observer", "pid", "textbook", "textbook-fitted", "pd", "indi", "l1")
 """Controllers without a network and without the simulator's truth: what a baseline is taken from."""
 
+STRONGEST = "the simple controller with the smallest median z RMSE there, a failure's infinite"
+FIRST = "the first controller: no simple one flew"
+GIVEN = "given"
+"""How a baseline was come by."""
+
 
 def failed(row: Row) -> bool:
     """Whether a landing failed: it crashed, was refused, raised, or was to land and did not."""
@@ -53,20 +58,30 @@ def failed(row: Row) -> bool:
 
 
 def strongest_simple(rows: Sequence[Row]) -> str | None:
-    """Return the simple controller with the fewest failures, of those the smallest median z RMSE.
+    """Return the simple controller with the smallest median z RMSE; a failure's is infinite.
 
-    It is chosen from the flights it is then compared on: that favours the baseline, never its
-    challenger. None where no simple controller flew.
+    Of equals that with fewer failures. Call it with the landings of one scenario: what is strong over
+    a table need not be in a gust. It is chosen from the flights it is then compared on: that favours
+    the baseline, never its challenger. None where no simple controller flew.
     """
     ranks = []
     for name in dict.fromkeys(row["controller"] for row in rows):
         if name not in SIMPLE:
             continue
         mine = [row for row in rows if row["controller"] == name]
-        errors = [row["z_rmse_m"] for row in mine if row.get("z_rmse_m") is not None]
-        typical = float(np.median(errors)) if errors else math.inf
-        ranks.append((sum(map(failed, mine)), typical, name))
+        sizes = [math.inf if failed(row) else row.get("z_rmse_m") for row in mine]
+        known = [size for size in sizes if size is not None]
+        typical = float(np.median(known)) if known else math.inf
+        ranks.append((typical, sum(map(failed, mine)), name))
     return min(ranks)[2] if ranks else None
+
+
+def baseline_of(rows: Sequence[Row], given: str | None = None) -> tuple[str, str]:
+    """Return whom the controllers of one scenario are paired with, and how that was chosen."""
+    if given is not None:
+        return given, GIVEN
+    strongest = strongest_simple(rows)
+    return (strongest, STRONGEST) if strongest else (rows[0]["controller"], FIRST)
 
 
 def compare_pairs(
@@ -133,7 +148,9 @@ def _difference(mine: Row, theirs: Row, key: str) -> float:
     return math.nan if a is None or b is None else abs(a) - abs(b)
 
 
-def compare_figure(pairs: Sequence[tuple[Row, Row]], key: str) -> dict[str, Any] | None:
+def compare_figure(
+    pairs: Sequence[tuple[Row, Row]], key: str, average: bool = True
+) -> dict[str, Any] | None:
     """Return how one figure stands in pairs (mine, the baseline's); None where it does not apply.
 
     It does not where no pair of two successes has it.
@@ -141,7 +158,8 @@ def compare_figure(pairs: Sequence[tuple[Row, Row]], key: str) -> dict[str, Any]
     Keys: ``wins, losses, ties, not_comparable`` (counts); ``win_rate`` of the decided pairs with
     Clopper and Pearson's interval, None where none was decided; ``median`` of the differences, all
     failures in it, with its exact interval; ``mean`` of the ``mean_of`` pairs in which both succeeded,
-    with its bootstrap interval; ``differences`` pair by pair, by increasing seed. Infinite numbers
+    with its bootstrap interval, which takes memory for thousands of resamples (``average`` false: none);
+    ``differences`` pair by pair, by increasing seed. Infinite numbers
     stand as the text "inf" or "-inf", which ``float`` reads; a difference that does not apply is None.
     """
     every = differences(pairs, key)
@@ -158,7 +176,7 @@ def compare_figure(pairs: Sequence[tuple[Row, Row]], key: str) -> dict[str, Any]
         "not_comparable": len(every) - len(known),
         "win_rate": share(wins, wins + losses) if wins + losses else None,
         "median": {name: plain(value) for name, value in middle(known).items()},
-        "mean": mean(flown) if len(flown) else None,
+        "mean": mean(flown) if average and len(flown) else None,
         "mean_of": len(flown),
         "differences": [None if np.isnan(d) else plain(float(d)) for d in every],
     }

@@ -1,16 +1,18 @@
 """One flight in the world, from its start to standing still, as a log and its figures."""
 
+import hashlib
 import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from neural_lander.controller.certificate import package_version, plan_digest
 from neural_lander.controller.compiled import announce
 from neural_lander.controller.deck import PREDICTED
 from neural_lander.controller.errors import InputError
@@ -189,7 +191,8 @@ def fly(flight: Flight, seed: int) -> Landing:
         swing=swing,
     )  # fmt: skip
     wall = time.perf_counter() - begun
-    log = flight_log(rows, flight, seed, scenario=scenario.name, reference=flight.reference)
+    named = {"scenario": scenario.name, "reference": flight.reference}
+    log = flight_log(rows, flight, seed, **named, **flown_by(flight, plan))
     log = with_surface(log, scenario, swing)
     summary = summarise(log, outcome, plan, flight.vehicle, flight.limits, scenario.lands)
     summary |= {"real_time_factor": round(len(rows) * flight.vehicle.timing.period / wall, 1)}
@@ -416,6 +419,21 @@ def normals(gradient: Array) -> Array:
     """Return the upward unit normals (n, 3) of planes z = gradient x, gradient (n, 2)."""
     up = np.column_stack([-gradient, np.ones(len(gradient))])
     return np.asarray(up / np.linalg.norm(up, axis=1, keepdims=True))
+
+
+def flown_by(flight: Flight, plan: Plan) -> dict[str, str]:
+    """Return what two logs say alike where their flights can be compared, beside the names in them."""
+    return {
+        "scenario_digest": hashlib.sha256(repr(flight.scenario).encode()).hexdigest(),
+        "plan": plan_digest(plan),
+        "engine": flight.engine,
+        "version": _version(),
+    }
+
+
+@cache
+def _version() -> str:
+    return package_version()
 
 
 def flight_log(rows: Array, flight: Flight, seed: int, **metadata: Any) -> FlightLog:

@@ -29,6 +29,7 @@ from neural_lander.sim.verdict import (
     slide,
     stand_on,
     verdict,
+    was_cut_in_air,
 )
 
 Array = npt.NDArray[np.float64]
@@ -87,7 +88,7 @@ def summarise(
         "lands": lands,
         "motors_cut": outcome.cut_at is not None,
         "touched": outcome.contact_at is not None,
-        "cut_in_air": _cut_in_air(log, outcome),
+        "cut_in_air": was_cut_in_air(outcome, log["truth_contact_force"], period),
         "landing_time_s": None
         if outcome.crash or became in REFUSED
         else _landing_time(t, height, speed, begin),
@@ -174,14 +175,6 @@ def _landing_time(t: Array, height: Array, speed: Array, begin: int) -> float | 
         return None
     still = int(np.flatnonzero(moving)[-1]) + 1 if moving.any() else 0
     return float(t[max(still, begin)] - t[begin])
-
-
-def _cut_in_air(log: FlightLog, outcome: Outcome) -> bool | None:
-    """Whether the legs carried nothing over the 20 ms before the motors were cut."""
-    if outcome.cut_at is None:
-        return None
-    before = log["truth_contact_force"][max(outcome.cut_at - 10, 0) : outcome.cut_at]
-    return bool(before.max(initial=0.0) <= 0.0)
 
 
 def _force_rmse_low(log: FlightLog, flying: slice) -> float | None:

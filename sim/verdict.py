@@ -5,7 +5,7 @@
     crashed       contact by anything but the legs, tilt over 60 degrees, first contact over 1 m/s
     flown         a flight that was not to land
     hangs         never cut its motors
-    cut in air    cut them while its legs carried nothing
+    cut in air    cut them after its legs had carried nothing for 20 ms
     slid          stood, but its feet moved more than 5 cm along the surface, or still move at 5 cm/s
     landed        none of these
 
@@ -33,6 +33,8 @@ SLIDES = 0.05
 """[m/s]"""
 STOOD = 0.010
 """Feet lower than this over the surface are counted as standing on it [m]."""
+BRIEFLY = 0.020
+"""Legs that last carried something longer ago than this are in the air [s]."""
 STILL_SPEED, STILL_RATE = 0.02, 0.05
 """A vehicle slower than this after its motors were cut is not watched any longer [m/s, rad/s]."""
 
@@ -149,12 +151,28 @@ def verdict(outcome: Outcome, stand: Stand, carried: Array, lands: bool) -> str:
         return CRASHED
     if not lands:
         return FLOWN
-    if cut is not None and not carried[cut - 1] > 0:
+    if was_cut_in_air(outcome, carried, stand.period):
         return CUT_IN_AIR
     way, speed = slide(stand, outcome)
     if (way > SLID or speed > SLIDES) and (cut is not None or carried[-1] > 0):
         return SLIPPED
     return HANGS if cut is None else LANDED
+
+
+def was_cut_in_air(outcome: Outcome, carried: Array, period: float) -> bool | None:
+    """Whether the legs carried nothing ``BRIEFLY`` before the motors were cut; None: never cut.
+
+    A vehicle that stands rattles, so that one step without force is no air.
+
+    Args:
+        outcome: what the flight loop saw.
+        carried: force of the ground (n,) [N].
+        period: between two rows [s].
+    """
+    if outcome.cut_at is None:
+        return None
+    before = carried[max(outcome.cut_at - round(BRIEFLY / period), 0) : outcome.cut_at]
+    return not bool((before > 0.0).any())
 
 
 def is_still(velocity: Any, omega: Any) -> bool:

@@ -44,6 +44,7 @@ def reported(tmp_path_factory: pytest.TempPathFactory):
     """A campaign whose scenario has a name that is a script: spec, folder, result, page."""
     folder = tmp_path_factory.mktemp("reported")
     text = HEAVY.replace("heavy on purpose", EVIL).replace("[[", TEXT + "[[")
+    text = text.replace("0:3", "0:1")
     scenario = SHORT.replace('"short"', f'"{EVIL}"')
     spec = spec_in(folder, text, short=scenario)
     fly_campaign(spec, folder / "out", Crew(1))
@@ -163,9 +164,58 @@ def test_differences_are_paired_by_seed_and_nothing_is_dropped(tmp_path: Path) -
     assert {k: n for k, n in second["outcomes"].items() if n} == {"landed": 2, "crashed": 1}
     assert (second["failures"]["failed"], second["failures"]["n"]) == (2, 4)
     gap = second["z_max_error_m difference"]
-    assert gap["n"] == 2  # seeds 0 and 2: 0.5 - 1 and 3 - 4
-    assert gap["median"]["value"] == -1
-    assert gap["smaller"] == 1
+    # seeds 0 and 2 are won, 0.5 - 1 and 3 - 4; seeds 1 and 3 are lost by failing
+    assert (gap["wins"], gap["losses"], gap["ties"], gap["not_comparable"]) == (2, 2, 0, 0)
+    assert second["pairs"] == {
+        "n": 4,
+        "failed_both": 0,
+        "failed_only_controller": 2,
+        "failed_only_baseline": 0,
+    }
+
+
+def test_crashes_do_not_win_by_small_errors_until_then(tmp_path: Path) -> None:
+    text = TEXT.replace("0:3", "0:20") + 'baseline = "observer"\n'
+    crash = {"crashed": True, "landed": False, "outcome": "crashed", "z_rmse_m": 0.002}
+    rows = [{"controller": "pd", "seed": s, **crash} for s in range(20)]
+    rows += [{"controller": "observer", "seed": s, "z_rmse_m": 0.004} for s in range(20)]
+    gap = table_of(tmp_path, text, rows)[0]["z_rmse_m difference"]
+    assert (gap["wins"], gap["losses"], gap["median"]["value"]) == (0, 20, "inf")
+    assert gap["win_rate"]["high"] == pytest.approx(1 - 0.025 ** (1 / 20))
+    ties = [row | {"controller": c} for row in rows[20:] for c in ("pd", "observer")]
+    gap = table_of(tmp_path / "ties", text, ties)[0]["z_rmse_m difference"]
+    assert (gap["wins"], gap["losses"], gap["ties"], gap["win_rate"]) == (0, 0, 20, None)
+
+
+def test_pairs_are_with_the_strongest_simple_controller_unless_one_is_given(tmp_path: Path) -> None:
+    rows = [
+        {"controller": c, "seed": s, "z_rmse_m": z}
+        for c, z in (("pd", 0.05), ("observer", 0.004))
+        for s in range(3)
+    ]
+    first, second = table_of(tmp_path, TEXT, rows)
+    assert first["z_rmse_m difference"]["losses"] == 3
+    assert "z_rmse_m difference" not in second
+    first, second = table_of(tmp_path / "given", TEXT + 'baseline = "pd"\n', rows)
+    assert second["z_rmse_m difference"]["wins"] == 3
+
+
+def test_refused_and_impossible_landings_are_counted_where_they_belong(tmp_path: Path) -> None:
+    rows = [{"controller": "pd", "seed": s, "z_rmse_m": 0.05} for s in range(3)]
+    unflown = {"crashed": None, "landed": None, "lands": None, "outcome": None}
+    rows[2] |= unflown | {"status": "impossible", "error": "InputError: too fast a deck"}
+    rows += [
+        {"controller": "observer", "seed": 0, "z_rmse_m": 0.04},
+        {"controller": "observer", "seed": 1, **unflown, "status": "refused", "refused": "no"},
+        {"controller": "observer", "seed": 2, **unflown, "status": "impossible", "error": "x"},
+    ]
+    first, second = table_of(tmp_path, TEXT + 'baseline = "pd"\n', rows)
+    assert (first["failures"]["failed"], first["failures"]["n"], first["impossible"]) == (0, 2, 1)
+    assert first["why_impossible"] == "InputError: too fast a deck"
+    assert (second["failures"]["failed"], second["failures"]["n"]) == (0, 1)
+    assert (second["unsuccessful"]["failed"], second["unsuccessful"]["n"]) == (1, 2)
+    gap = second["z_rmse_m difference"]
+    assert (second["pairs"]["n"], gap["wins"], gap["losses"]) == (2, 1, 1)
 
 
 def test_an_evenly_spread_sample_gives_no_probability_and_no_interval(tmp_path: Path) -> None:
@@ -176,7 +226,7 @@ def test_an_evenly_spread_sample_gives_no_probability_and_no_interval(tmp_path: 
     ]
     text = HEAVY.replace("[[", TEXT.replace("0:3", "0:64") + "[[")
     for sampling in ("random", "sobol", "latin-hypercube"):
-        chosen = text.replace("[[", f'sampling = "{sampling}"\n[[')
+        chosen = text.replace("[[", f'baseline = "pd"\nsampling = "{sampling}"\n[[')
         line = table_of(tmp_path / sampling, chosen, entries)[1]
         drawn = sampling == "random"
         assert (line["failures"]["probability"] is not None) == drawn

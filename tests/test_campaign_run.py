@@ -16,7 +16,7 @@ import pytest
 from neural_lander.controller.errors import InputError
 from neural_lander.sim.campaign import pools, run
 from neural_lander.sim.campaign.folder import IDENTITY, RESULTS, SPEC
-from neural_lander.sim.campaign.rows import ERROR, FLOWN, REFUSED, schema
+from neural_lander.sim.campaign.rows import ERROR, FLOWN, IMPOSSIBLE, REFUSED, schema
 from neural_lander.sim.campaign.run import (
     Crew,
     chunks_of,
@@ -28,7 +28,8 @@ from neural_lander.sim.campaign.worker import fly_chunk
 from neural_lander.sim.gate import flight_of
 from neural_lander.sim.rollout import fly
 
-from .campaign_cases import TEXT, fly_all, rows_in, spec_in, write_spec
+from .bundle_cases import bundle
+from .campaign_cases import SHORT, TEXT, fly_all, rows_in, spec_in, write_spec
 
 DRAWN = """
 [[parameter]]
@@ -206,25 +207,48 @@ def test_two_campaigns_do_not_write_into_one_folder(copy) -> None:
         fly_campaign(spec, out, Crew(1), resume=True)
 
 
-def test_a_landing_that_raises_is_a_row_with_its_error(tmp_path: Path) -> None:
+def test_a_world_that_no_vehicle_can_be_in_is_no_failure(tmp_path: Path) -> None:
     late = DRAWN.replace("mass_share", "latency").replace("-0.1", "0.001").replace("0.1", "0.4")
     rows = fly_all(spec_in(tmp_path, TEXT + late), tmp_path / "out")
     assert len(rows) == 6
     for row in rows:
         beyond = row["parameter vehicle.latency"] > 0.128  # 64 periods of 2 ms
-        assert row["status"] == (ERROR if beyond else FLOWN)
+        assert row["status"] == (IMPOSSIBLE if beyond else FLOWN)
         assert (row["error"] is not None) == beyond
         if beyond:
             assert row["error"].startswith("InputError: ")
             assert "latency is" in row["error"]
             assert "in flight_at" in row["traceback"]
             assert row["crashed"] is None
-    assert {row["status"] for row in rows} == {ERROR, FLOWN}
+    assert {row["status"] for row in rows} == {IMPOSSIBLE, FLOWN}
+
+
+def test_a_controller_that_raises_is_a_row_with_its_error(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(PILOT.replace("SHARE", "no_such_name"))
+    text = TEXT.replace('"pd", "observer"', '"mine.py:Hover"').replace("0:3", "0:1")
+    (row,) = fly_all(spec_in(tmp_path, text), tmp_path / "out")
+    assert (row["status"], row["crashed"]) == (ERROR, None)
+    assert "NameError: name 'no_such_name'" in row["error"]
+
+
+@pytest.mark.parametrize("error", [MemoryError("no room"), OSError(5, "I/O error")])
+def test_a_machine_that_fails_is_no_outcome_of_a_landing(
+    tmp_path: Path, monkeypatch, error: Exception
+) -> None:
+    spec = spec_in(tmp_path, TEXT.replace("0:3", "0:1"))
+
+    def fail(*_: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr("neural_lander.sim.campaign.worker.fly", fail)
+        with pytest.raises(InputError, match=r"landing 0 was not flown.*--resume"):
+            fly_campaign(spec, tmp_path / "out", Crew(1))
+    again = fly_campaign(spec, tmp_path / "out", Crew(1), resume=True)
+    assert (again.landings, {row["status"] for row in rows_in(tmp_path / "out")}) == (2, {FLOWN})
 
 
 def test_a_refused_certificate_is_a_row_with_the_refusal(tmp_path: Path, intel_aero) -> None:
-    from .test_certificate import bundle
-
     bundle(tmp_path / "model", intel_aero)
     text = TEXT.replace('"observer"', '"learned+observer"') + 'model = "model"\n'
     rows = fly_all(spec_in(tmp_path, text), tmp_path / "out")
@@ -241,8 +265,6 @@ def test_a_refused_certificate_is_a_row_with_the_refusal(tmp_path: Path, intel_a
 
 
 def test_a_model_that_changes_does_not_mix(tmp_path: Path, intel_aero) -> None:
-    from .test_certificate import bundle
-
     bundle(tmp_path / "model", intel_aero)
     text = TEXT.replace('"observer"', '"learned"') + 'model = "model"\nuncertified = true\n'
     fly_all(spec_in(tmp_path, text), tmp_path / "out")
@@ -276,6 +298,26 @@ def test_a_controller_from_a_file_flies_and_another_one_of_that_name_does_not_mi
     mine.write_text(PILOT.replace("SHARE", "0.8"))
     with pytest.raises(InputError, match=r"files\.controller mine\.py:Hover is"):
         fly_campaign(spec_in(tmp_path, text), tmp_path / "out", Crew(1), resume=True)
+
+
+def test_a_process_that_lives_on_flies_the_files_of_each_campaign(
+    tmp_path: Path, intel_aero
+) -> None:
+    """As a Dask worker does, which flies one campaign after another at the same paths."""
+    scenario, mine = SHORT, tmp_path / "mine.py"
+    text = TEXT.replace('"pd", "observer"', '"learned", "mine.py:Hover"').replace("0:3", "0:1")
+    text += 'model = "model"\nuncertified = true\n'
+    met = []
+    for bias, share, height in ((0.0, "0.9", "0.3"), (0.4, "0.85", "0.3"), (0.4, "0.85", "0.25")):
+        bundle(tmp_path / "model", intel_aero, bias=bias)
+        mine.write_text(PILOT.replace("SHARE", share))
+        spec = spec_in(tmp_path, text, short=scenario.replace("0.3", height))
+        rows = [r for c in chunks_of(spec, np.zeros(2, bool)) for r in fly_chunk(c)]
+        met.append([row["landing_time_s"] or row["xy_end_m"] for row in rows])
+        fresh = [fly(flight_of(c.options, c.flown), 0).summary for c in spec.cells[:1]]
+        assert rows[0]["z_rmse_m"] == fresh[0]["z_rmse_m"]
+    assert len({times[0] for times in met}) == 3
+    assert len({times[1] for times in met}) == 3
 
 
 def test_a_full_disk_is_said_and_what_was_written_stays(tmp_path: Path, monkeypatch) -> None:
@@ -346,6 +388,7 @@ def test_a_dead_worker_is_replaced_and_after_several_the_campaign_gives_up(
         fly_campaign(spec, tmp_path / "other", Crew(1))
 
 
+@pytest.mark.campaign
 def test_kill_9_loses_doubles_and_halves_nothing(flown, tmp_path: Path) -> None:
     spec, _, rows = flown
     path = write_spec(tmp_path, TEXT + DRAWN)

@@ -151,6 +151,14 @@ def test_a_random_point_depends_on_its_own_seed_alone() -> None:
     assert len(set((u * 400).astype(int))) < 300
 
 
+def test_a_point_says_nothing_of_the_start_it_flies_from() -> None:
+    """``fly`` draws the start's offsets first of all from ``default_rng(seed)``."""
+    for seed in range(3):
+        starts = [np.random.default_rng(s).uniform(-1, 1, 3) for s in range(40)]
+        u = draw_shares(RANDOM, 3, range(40), seed)
+        assert (np.abs((np.array(starts) + 1) / 2 - u) > 1e-6).all()
+
+
 @pytest.mark.parametrize(
     ("parameter", "distribution"),
     [

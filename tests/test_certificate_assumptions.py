@@ -5,7 +5,7 @@ import math
 from neural_lander.controller.spatial_decision import CONE
 from neural_lander.learning.certify import certify
 
-from .test_certificate import bundle
+from .bundle_cases import bundle
 
 
 def test_every_reference_means_those_that_stay_in_the_cone_and_it_says_so(tmp_path, intel_aero):

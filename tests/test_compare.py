@@ -1,5 +1,6 @@
 """Comparing counts every landing, failures too, and draws what it compares."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,25 @@ def test_runs_of_different_kinds_are_not_compared(runs, tmp_path):
     write_run(tmp_path / "other", fly(Flight(AERO, "observer", FLAT, "exponential"), 0))
     with pytest.raises(InputError, match="differ in reference"):
         compare_runs([runs[0], tmp_path / "other"], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+CHANGES = {
+    "the vehicle's file": {"vehicle": replace(AERO, body=replace(AERO.body, mass=1.2))},
+    "the scenario's file": {"scenario": replace(FLAT, after=FLAT.after + 0.5)},
+    "the reference's motion": {"scenario": FLAT, "reference": "fastest", "touchdown_speed": 0.2},
+    "the engine": {"engine": "pybullet"},
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_runs_that_differ_behind_one_name_are_not_compared(what, tmp_path):
+    reference = "fastest" if what == "the reference's motion" else "s-curve"
+    usual = {"vehicle": AERO, "scenario": FLAT, "reference": reference, "engine": "hybrid"}
+    for name, change in (("pid", {}), ("observer", CHANGES[what])):
+        write_run(tmp_path / name, fly(Flight(controller=name, **usual | change), 0))
+    with pytest.raises(InputError, match=f"differ in {what}"):
+        compare_runs([tmp_path / "pid", tmp_path / "observer"], tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

@@ -8,11 +8,19 @@ import pytest
 from neural_lander.controller.errors import InputError
 from neural_lander.controller.vehicle import load_vehicle
 from neural_lander.scripts.cli import main
-from neural_lander.sim.compare import compare_runs, compare_seeds, same_seeds
+from neural_lander.sim.compare import (
+    SPREADS,
+    compare_runs,
+    compare_seeds,
+    same_seeds,
+    statistics_of,
+)
 from neural_lander.sim.gate import FlightOptions
 from neural_lander.sim.rollout import Flight, fly
 from neural_lander.sim.run_folder import write_run
 from neural_lander.sim.scenario import load_scenario
+
+from .test_pairs import row
 
 OPTIONS = FlightOptions("intel-aero", "flat", "s-curve", "rotor", engine="hybrid")
 NAMES = ("pd", "observer", "oracle")
@@ -47,7 +55,7 @@ def test_two_processes_give_the_bytes_of_one(compared, tmp_path):
 def test_everything_stands_in_the_json(compared):
     folder, result, _ = compared
     assert json.loads((folder / "comparison.json").read_text()) == result
-    assert result["baseline"] == "observer"
+    assert result["baseline"] == {"flat": "observer", "hover-low": "observer"}
     assert result["seeds"] == [3, 6]
     assert len(result["landings"]) == 3 * 2 * 4
     assert [(e["scenario"], e["controller"]) for e in result["controllers"]] == [
@@ -83,7 +91,7 @@ def test_runs_of_the_same_seeds_are_paired_and_others_are_not(tmp_path):
             folders.append(tmp_path / f"{name}-{seed}")
             write_run(folders[-1], fly(flight, seed))
     result = compare_runs(folders, tmp_path / "c", "pid", paper=True)
-    assert (result["baseline"], result["baseline_is"]) == ("pid", "given")
+    assert (result["baseline"], result["baseline_is"]) == ({"flat": "pid"}, "given")
     assert result["pairs"][0]["pairs"] == 2
     assert {Path(p).name for p in result["pictures"]} == {"comparison.png", "comparison.pdf"}
     assert "pairs" not in compare_runs(folders[:3], tmp_path / "d")
@@ -91,6 +99,29 @@ def test_runs_of_the_same_seeds_are_paired_and_others_are_not(tmp_path):
         compare_runs(folders[:3], tmp_path / "d", "pid")
     with pytest.raises(InputError, match="--baseline is 'pd'"):
         compare_runs(folders, tmp_path / "e", "pd")
+
+
+def test_each_scenario_has_its_own_strongest_baseline():
+    errors = {
+        ("flat", "pid"): 1,
+        ("flat", "observer"): 2,
+        ("gust", "pid"): 9,
+        ("gust", "observer"): 2,
+    }
+    rows = [
+        row(controller, seed, 1e-3 * z, scenario=scenario, outcome="landed", touched=True)
+        for (scenario, controller), z in errors.items()
+        for seed in range(3)
+    ]
+    for each in rows:
+        each.update(dict.fromkeys(SPREADS), z_rmse_m=each["z_rmse_m"], cut_in_air=False)
+    found = statistics_of(rows)
+    assert found["baseline"] == {"flat": "pid", "gust": "observer"}
+    assert [(e["controller"], e["baseline"]) for e in found["pairs"]] == [
+        ("observer", "pid"),
+        ("pid", "observer"),
+    ]
+    assert [e["z_rmse_m"]["losses"] for e in found["pairs"]] == [3, 3]
 
 
 def test_pairs_need_the_same_seeds_each_once():

@@ -114,6 +114,22 @@ def test_the_observer_is_frozen_in_contact_and_while_pushing(why, name):
     assert c.observer_force[2] == pytest.approx(found, rel=1e-3)
 
 
+@pytest.mark.parametrize("name", ["observer", "indi", "l1"])
+def test_at_first_contact_it_holds_the_smoothed_force_not_the_last_steps(name):
+    c = controller(name)
+    steps(c, measured(thrusts=tuple(0.9 * f for f in HOVER)), 2000)
+    steps(c, measured(thrusts=tuple(0.6 * f for f in HOVER)), 20)
+    last, smooth = c.observer_force[2], c.observer_steady[2]
+    assert last - smooth > 0.05 * AERO.weight
+    for height in (0.0, 0.02):  # and when a foot leaves the floor again while pushing
+        steps(c, measured(height=height, thrusts=tuple(0.6 * f for f in HOVER)), 1)
+        assert (c.observer_force[2], c.observer_steady[2]) == (smooth, smooth)
+        c.phase = PUSHING
+    c.phase = FLYING  # it goes on from what it held
+    steps(c, measured(height=0.5, thrusts=tuple(0.9 * f for f in HOVER)), 1)
+    assert abs(c.observer_force[2] - smooth) < 0.1 * (last - smooth)
+
+
 def test_the_integral_stops_at_its_limit_and_in_contact():
     c = controller("pid")
     steps(c, measured(height=1.2), 20_000)

@@ -12,7 +12,8 @@ from neural_lander.controller.onboard import LandingController
 from neural_lander.learning.certify import certify
 from neural_lander.sim.gate import FlightOptions, flight_of
 
-from .test_certificate import STEEP, bundle
+from .bundle_cases import bundle
+from .test_certificate import STEEP
 
 
 @pytest.fixture

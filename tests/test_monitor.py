@@ -29,7 +29,7 @@ from neural_lander.controller.vehicle import load_vehicle
 from neural_lander.sim.rollout import Flight, fly
 from neural_lander.sim.scenario import load_scenario
 
-from .test_certificate import bundle
+from .bundle_cases import bundle
 
 AERO = load_vehicle("intel-aero")
 PERIOD = AERO.timing.period

@@ -174,13 +174,19 @@ def test_what_is_no_pair_is_no_comparison():
         compare_pairs([row("a", 0), row("a", 0), row("b", 0)], "b")
 
 
-def test_the_strongest_simple_controller_fails_least_then_errs_least():
-    def flown(name, z, bad=0):
-        return [crash(name, s) if s < bad else row(name, s, z) for s in range(3)]
+def flown(name, z, bad=0, n=3):
+    return [crash(name, s) if s < bad else row(name, s, z) for s in range(n)]
 
-    rows = (
-        flown("learned", 1e-5) + flown("oracle", 1e-6) + flown("pid", 0.001, 1) + flown("pd", 0.05)
-    )
-    assert strongest_simple(rows) == "pd"
+
+def test_the_strongest_simple_controller_has_the_smallest_median_error_failures_in_it():
+    rows = flown("learned", 1e-5) + flown("oracle", 1e-6) + flown("pid", 0.001, 2)
+    rows += flown("pd", 0.05)
+    assert strongest_simple(rows) == "pd"  # of pid's three two are infinite
     assert strongest_simple(rows + flown("observer", 0.004)) == "observer"
     assert strongest_simple(flown("learned", 0.001)) is None
+
+
+def test_one_failure_in_many_does_not_choose_a_worse_baseline():
+    rows = flown("observer", 0.004, 1, 200) + flown("pid", 0.012, 0, 200)
+    assert strongest_simple(rows) == "observer"
+    assert strongest_simple(flown("indi", 0.004, 1) + flown("pid", 0.004)) == "pid"

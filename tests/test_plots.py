@@ -76,7 +76,7 @@ def test_nothing_is_cut_and_widths_are_those_of_columns(figures):
 def test_every_figure_is_a_vector_file_and_a_picture(flown, with_tube, tmp_path):
     held = [*with_tube, *(t for t in flown.traces if t.controller == "observer")]
     rows = [row for row in flown.rows if row["controller"] != "pd"]
-    files = draw_paper(tmp_path, held, rows, "observer", {"flat": load_scenario("flat")})
+    files = draw_paper(tmp_path, held, rows, {"flat": "observer"}, {"flat": load_scenario("flat")})
     kinds = ("fan", "path", "force", "tube", "differences")
     assert {f.name for f in files} == {f"{k}.{end}" for k in kinds for end in ("pdf", "png")}
     assert {f.name for f in tmp_path.iterdir()} == {f.name for f in files}
@@ -107,7 +107,9 @@ def test_of_several_scenarios_each_has_its_files_and_an_unknown_one_no_paths(
     other = [replace(t, scenario="my/own.x") for t in there]
     rows = [*flown.rows, *(row | {"scenario": "my/own.x"} for row in flown.rows)]
     worlds = {"flat": load_scenario("flat"), "my/own.x": None}
-    assert draw_paper(tmp_path, there + other, rows, "observer", worlds) == []
+    assert (
+        draw_paper(tmp_path, there + other, rows, dict.fromkeys(worlds, "observer"), worlds) == []
+    )
     assert [name for kind, name in drawn if kind == "fan"] == ["fan-flat", "fan-my_own_x"]
     assert [name for kind, name in drawn if kind == "path"] == ["path-flat"]
 

@@ -36,8 +36,8 @@ from neural_lander.learning.spatial_falsifier import (
 from neural_lander.learning.spatial_falsifier import _Flight as Flown
 from neural_lander.learning.spatial_proof import prove_space
 
+from .bundle_cases import bundle
 from .spatial_cases import LANDING, LOOP, NO_ERRORS, QUIET, force
-from .test_certificate import bundle
 
 AERO = load_vehicle("intel-aero")
 CELL = 0.012

@@ -25,7 +25,7 @@ from neural_lander.learning.tube_plot import plot_tube
 from neural_lander.learning.tube_proof import prove_tube, reference_thrust
 from neural_lander.learning.tube_report import slower
 
-from .test_certificate import bundle
+from .bundle_cases import bundle
 from .vertical_tube import (
     ERRORS,
     HISTORY_CUT,

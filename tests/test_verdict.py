@@ -12,6 +12,7 @@ from neural_lander.sim.legs import Footing
 from neural_lander.sim.rollout import Flight, fly
 from neural_lander.sim.scenario import load_scenario
 from neural_lander.sim.verdict import (
+    BRIEFLY,
     OUTCOMES,
     SLID,
     SLIDES,
@@ -23,6 +24,7 @@ from neural_lander.sim.verdict import (
     slide,
     stand_on,
     verdict,
+    was_cut_in_air,
 )
 from neural_lander.sim.wind import Wind
 
@@ -112,6 +114,18 @@ STOOD_STILL = Outcome(TOUCH, CUT, "")
 def test_each_outcome_begins_at_its_limit(how, outcome, wanted):
     assert verdict(outcome, stand(**how), CARRIED, True) == wanted
     assert wanted in OUTCOMES
+
+
+@pytest.mark.parametrize("period", [0.002, 0.004])
+def test_in_the_air_are_legs_that_carried_nothing_for_20_ms(period):
+    """One meaning, for the verdict and for the summary, whatever the period."""
+    s, few = replace(stand(), period=period), round(BRIEFLY / period)
+    for rows, wanted in ((1, "landed"), (few, "landed"), (few + 1, "cut in air")):
+        carried = np.zeros(ROWS)
+        carried[CUT - rows] = 1.0
+        assert verdict(STOOD_STILL, s, carried, True) == wanted
+        assert was_cut_in_air(STOOD_STILL, carried, period) is (wanted == "cut in air")
+    assert was_cut_in_air(Outcome(TOUCH, None, ""), CARRIED, period) is None
 
 
 def test_a_flight_that_is_not_to_land_is_flown_unless_it_crashes():

@@ -126,10 +126,16 @@ def draw_shares(sampling: str, dimensions: int, seeds: Sequence[int], seed: int)
     if dimensions == 0:
         return np.zeros((len(seeds), 0))
     if sampling == RANDOM:
-        return np.array([np.random.default_rng([seed, s]).random(dimensions) for s in seeds])
+        return np.array([_stream(seed, s).random(dimensions) for s in seeds])
     if sampling == LATIN_HYPERCUBE:
         return np.asarray(qmc.LatinHypercube(dimensions, rng=seed).random(len(seeds)))
     return np.asarray(qmc.Sobol(dimensions, rng=seed).random(len(seeds)))
+
+
+def _stream(seed: int, landing: int) -> np.random.Generator:
+    """Return what draws one landing's point: never the stream that its flight draws its start from."""
+    key = (*b"points", landing)
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
 
 
 def points(parameters: Sequence[Parameter], shares: Array) -> Array:

@@ -26,6 +26,7 @@ LOOKS = {
     "crashed": ("#D55E00", "xx"),
     "errors": ("#000000", ""),
     "refused": ("#FFFFFF", ".."),
+    "impossible": ("#BBBBBB", ""),
 }
 """Outcome -> colour (Okabe and Ito) and hatching (for a grey print)."""
 SPREADS = (("z_max_error_m", "greatest height error [mm]", 1e3), ("severity", "severity", 1.0))
@@ -40,7 +41,10 @@ def outcomes(group: Group) -> str:
     bars, *spreads = figure.subplots(1, 3, sharey=True)
     places = np.arange(len(lines))
     start = np.zeros(len(lines))
-    told = [line["outcomes"] | {k: line[k] for k in ("errors", "refused")} for line in lines]
+    told = [
+        line["outcomes"] | {k: line[k] for k in ("errors", "refused", "impossible")}
+        for line in lines
+    ]
     for name, (colour, hatch) in LOOKS.items():
         counts = np.array([entry[name] for entry in told], float)
         if counts.any():

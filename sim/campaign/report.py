@@ -5,6 +5,7 @@ policy in its head forbids scripts.
 """
 
 import json
+import math
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -56,6 +57,8 @@ def write_report(spec: Spec, out: Path) -> dict[str, Any]:
             {
                 "scenario": group.scenario,
                 "aero": group.aero,
+                "baseline": group.baseline,
+                "baseline_is": group.baseline_is,
                 "lines": group.lines,
                 "picture": pictures.outcomes(group),
                 "scatter": _scatter(spec, where, group),
@@ -96,9 +99,12 @@ def _template() -> jinja2.Template:
     return environment.from_string(text)
 
 
-def _figure(value: float | None, key: str) -> str:
-    """Return a figure as people read it."""
+def _figure(value: float | str | None, key: str) -> str:
+    """Return a figure as people read it; an infinite one may stand as text."""
     _, scale, decimals = HEADS[key]
+    value = None if value is None else float(value)
+    if value is not None and math.isinf(value):
+        return "∞" if value > 0 else "−∞"
     return "–" if value is None else f"{round(scale * value, decimals) + 0.0:.{decimals}f}"
 
 

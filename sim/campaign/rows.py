@@ -1,6 +1,7 @@
 """One landing, one row: what it was, what became of it, its figures.
 
-``status`` is ``flown``, ``refused`` (a certificate is missing or says no) or ``error`` (it raised).
+``status`` is ``flown``, ``refused`` (a certificate is missing or says no), ``impossible`` (no vehicle can
+be in the world that was drawn, whatever flies it) or ``error`` (it raised).
 Columns that begin with ``wall_`` are of the clock on the wall; all others are the same bytes wherever
 and whenever the landing is flown.
 """
@@ -11,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-FLOWN, REFUSED, ERROR = "flown", "refused", "error"
+FLOWN, REFUSED, IMPOSSIBLE, ERROR = "flown", "refused", "impossible", "error"
 WALL = "wall_"
 
 OWN = {

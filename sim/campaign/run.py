@@ -27,8 +27,9 @@ from neural_lander.sim.campaign.rows import schema
 from neural_lander.sim.campaign.shards import Shards
 from neural_lander.sim.campaign.spec import Spec
 from neural_lander.sim.campaign.worker import Chunk, Row, Task
-from neural_lander.sim.gate import flight_of
+from neural_lander.sim.gate import flight_of, require_one_plan
 from neural_lander.sim.physics import load_aerodynamics
+from neural_lander.sim.rollout import Flight
 
 CHUNK = 16
 """Landings in one chunk: a third of a second or more, a thousandth of what sending them takes."""
@@ -81,6 +82,7 @@ def require_flyable(spec: Spec) -> None:
     Raises:
         InputError: naming scenario, aerodynamics and controller.
     """
+    worlds: dict[tuple[str, str], dict[str, Flight]] = {}
     for cell in spec.cells:
         where = f"cell {cell.scenario}, {cell.aero}, {cell.controller}"
         if is_foreign(cell.flown):
@@ -99,7 +101,9 @@ def require_flyable(spec: Spec) -> None:
         try:
             for p in spec.parameters:
                 require_drawable(flight.scenario, p)
-            _ = flight.plan
+            world = worlds.setdefault((cell.scenario, cell.aero), {})
+            world[cell.controller] = flight
+            require_one_plan(world)
             load_aerodynamics(cell.options.aero, flight.vehicle)
         except InputError as error:
             raise InputError(f"{where}: {error}") from error

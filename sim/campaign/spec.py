@@ -6,7 +6,8 @@
     scenarios = ["flat", "mine.toml"]        # bundled, or files
     aero = ["rotor", "network.safetensors"]  # default: ["rotor"]
     seeds = "0:32"                           # A:B, B left out, or a list
-    baseline = "pd"                          # paired differences are to this; default: the first
+    baseline = "pd"                          # paired differences are to this; default: in each
+                                             # world the strongest simple controller (pairs.py)
     reference = "s-curve"                    # this and the next four as in `neural-lander land`
     touchdown_speed = 0.15
     engine = "hybrid"
@@ -34,7 +35,7 @@ controller ``file.py:Name`` too, are relative to the spec's folder.
 
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,7 @@ from neural_lander.sim.campaign.distributions import (
     points,
     read_parameter,
 )
-from neural_lander.sim.gate import FlightOptions
+from neural_lander.sim.gate import FlightOptions, descent_speed_of
 from neural_lander.sim.rollout import ENGINES
 from neural_lander.sim.scenario import load_scenario
 
@@ -95,7 +96,8 @@ class Spec:
     """The same as a tree; two specs are equal where their trees are."""
     cells: tuple[Cell, ...]
     seeds: Sequence[int]
-    baseline: str
+    baseline: str | None
+    """What differences are to; None: chosen in each world."""
     sampling: str
     sampling_seed: int
     parameters: tuple[Parameter, ...]
@@ -161,8 +163,8 @@ def spec_of(tree: dict[str, Any], path: Path, text: str = "") -> Spec:
                 f"{path}: {key} is unknown; take one of {', '.join(sorted(KEYS))}, or remove it"
             )
     controllers = reader.names("controllers")
-    baseline = reader.text("baseline", controllers[0])
-    if baseline not in controllers:
+    baseline = reader.text("baseline") if "baseline" in tree else None
+    if baseline is not None and baseline not in controllers:
         raise InputError(
             f"{path}: baseline is '{baseline}', expected one of controllers: "
             f"{', '.join(controllers)}; change it, or add it there"
@@ -228,9 +230,10 @@ def _cells(reader: "_Reader", controllers: Sequence[str], folder: Path) -> tuple
                 vehicle, scenario, reference, aero, model(label), certificate(label), uncertified,
                 engine, speed,
             )  # fmt: skip
-            for controller in controllers:
-                flown = _flown(controller, folder)
-                cells.append(Cell(len(cells), title, label, controller, flown, options))
+            flown = [_flown(controller, folder) for controller in controllers]
+            options = replace(options, descent_speed=descent_speed_of(options, flown))
+            for controller, name in zip(controllers, flown, strict=True):
+                cells.append(Cell(len(cells), title, label, controller, name, options))
     return tuple(cells)
 
 

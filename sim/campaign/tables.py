@@ -2,10 +2,13 @@
 
 Nothing is dropped: refusals and errors are counted beside what flew, and a figure says of how many
 landings it is. Differences are paired: the same seed, so the same start, noise and point, flown by
-the controller and by the baseline.
+the controller and by the baseline; there, as in ``pairs``, who crashes, is refused or raises loses,
+however small the errors were until then. A world in which no vehicle can be is nobody's failure: it is
+counted as ``impossible``, and in no share and no pair. ``failures`` are of the landings that flew,
+``unsuccessful`` of those that were refused, too.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,9 +22,17 @@ import pyarrow.parquet as pq
 from neural_lander.controller.files import read_json
 from neural_lander.sim.campaign.failures import failures
 from neural_lander.sim.campaign.folder import IDENTITY, RESULTS
-from neural_lander.sim.campaign.rows import ERROR, FLOWN, REFUSED, parameter_column, schema
+from neural_lander.sim.campaign.rows import (
+    ERROR,
+    FLOWN,
+    IMPOSSIBLE,
+    REFUSED,
+    parameter_column,
+    schema,
+)
 from neural_lander.sim.campaign.shards import PATTERN
 from neural_lander.sim.campaign.spec import Cell, Spec
+from neural_lander.sim.pairs import Row, baseline_of, compare_figure, failed
 from neural_lander.sim.statistics import quantile
 from neural_lander.sim.verdict import OUTCOMES
 
@@ -48,6 +59,10 @@ class Group:
 
     scenario: str
     aero: str
+    baseline: str
+    """The controller that the others are paired with."""
+    baseline_is: str
+    """How that was chosen."""
     lines: list[dict[str, Any]]
     """One for each controller, in the order of the spec."""
     figures: dict[str, dict[str, Array]]
@@ -60,12 +75,13 @@ def counts(folder: Path) -> dict[str, Any]:
     for path in sorted((folder / RESULTS).glob(PATTERN)):
         for row in pq.read_table(path, columns=list(COUNTS), partitioning=None).to_pylist():
             key = row["scenario"], row["aero"], row["controller"]
-            names = ("landings", "landed", "crashed", "refused", "errors")
+            names = ("landings", "landed", "crashed", "refused", "impossible", "errors")
             line = found.setdefault(key, dict.fromkeys(names, 0))
             line["landings"] += 1
             line["landed"] += bool(row["landed"])
             line["crashed"] += bool(row["crashed"])
             line["refused"] += row["status"] == REFUSED
+            line["impossible"] += row["status"] == IMPOSSIBLE
             line["errors"] += row["status"] == ERROR
     cells = [
         {"scenario": s, "aero": a, "controller": c, **line} for (s, a, c), line in found.items()
@@ -82,13 +98,23 @@ def groups(spec: Spec, paths: Sequence[Path]) -> Iterator[Group]:
     for (scenario, aero), members in cells.items():
         names = [cell.controller for cell in members]
         columns = {c.controller: _columns(c, where[c.number]) for c in members}
+        rows = {name: _possible(columns[name]) for name in names}
+        every = [row for name in names for row in rows[name].values()]
+        blank = [{"controller": names[0]}]
+        baseline, how = baseline_of(every or blank, spec.baseline)
         yield Group(
             scenario,
             aero,
-            [_line(spec, name, columns[name], columns[spec.baseline]) for name in names],
+            baseline,
+            how,
+            [
+                _line(spec, name, columns[name])
+                | ({} if name == baseline else _pairs(spec, rows[name], rows[baseline]))
+                for name in names
+            ],
             {
                 name: {
-                    **{key: _size(columns[name], key)[1] for key in FIGURES},
+                    **{key: _size(columns[name], key) for key in FIGURES},
                     "severity": _severities(columns[name]),
                 }
                 for name in names
@@ -134,21 +160,27 @@ def _key(cell: Cell) -> dict[str, str]:
 
 
 def _columns(cell: Cell, paths: Sequence[Path]) -> pa.Table:
-    table = select(paths, ["seed", *COUNTED, *FIGURES, "severity", "refused"], **_key(cell))
+    names = ["controller", "seed", *COUNTED, *FIGURES, "severity", "refused", "error"]
+    table = select(paths, names, **_key(cell))
     return table.sort_by("seed")
 
 
-def _size(table: pa.Table, key: str) -> tuple[Array, Array]:
-    """Return seeds and sizes of a figure, where it applies."""
-    here = table.filter(pc.is_valid(table[key]))
-    return here["seed"].to_numpy(), np.abs(here[key].to_numpy())
+def _possible(table: pa.Table) -> dict[int, Row]:
+    """Return seed -> landing, of the worlds that a vehicle can be in."""
+    here = table.filter(pc.not_equal(table["status"], IMPOSSIBLE))
+    return {row["seed"]: row for row in here.to_pylist()}
+
+
+def _size(table: pa.Table, key: str) -> Array:
+    """Return the sizes of a figure, where it applies."""
+    return np.asarray(np.abs(table[key].drop_null().to_numpy()), np.float64)
 
 
 def _severities(table: pa.Table) -> Array:
     return np.asarray(table["severity"].drop_null().to_numpy(), np.float64)
 
 
-def _line(spec: Spec, controller: str, mine: pa.Table, baseline: pa.Table) -> dict[str, Any]:
+def _line(spec: Spec, controller: str, mine: pa.Table) -> dict[str, Any]:
     """Return what one controller did."""
     status = mine["status"].to_pylist()
     flown = mine.filter(pc.equal(mine["status"], FLOWN))
@@ -156,32 +188,56 @@ def _line(spec: Spec, controller: str, mine: pa.Table, baseline: pa.Table) -> di
         np.array(flown[key].to_pylist(), bool) for key in ("crashed", "landed", "lands")
     )
     became = flown["outcome"].to_pylist()
+    impossible = mine.filter(pc.equal(mine["status"], IMPOSSIBLE))["error"]
     errors, refused = status.count(ERROR), status.count(REFUSED)
-    failed = crashed | (lands & ~landed)
+    # a landing that raised was not a success
+    bad, n = int((crashed | (lands & ~landed)).sum()) + errors, len(flown) + errors
     line: dict[str, Any] = {
         "controller": controller,
         "landings": len(status),
         "flown": len(flown),
         "missing": len(spec.seeds) - len(status),
         "refused": refused,
+        "impossible": len(impossible),
         "errors": errors,
         "outcomes": {name: became.count(name) for name in OUTCOMES},
-        # a landing that raised was not a success
-        "failures": failures(int(failed.sum()) + errors, len(flown) + errors, spec.is_independent),
+        "failures": failures(bad, n, spec.is_independent),
+        "unsuccessful": failures(bad + refused, n + refused, spec.is_independent),
         "why_refused": next((why for why in mine["refused"].to_pylist() if why), None),
+        "why_impossible": impossible[0].as_py() if len(impossible) else None,
     }
     for key in FIGURES:
-        seeds, sizes = _size(mine, key)
-        line[key] = _summary(sizes, spec.is_independent)
-        if controller != spec.baseline:
-            others, theirs = _size(baseline, key)
-            _, i, j = np.intersect1d(seeds, others, return_indices=True)
-            gap = sizes[i] - theirs[j]
-            line[f"{key} difference"] = _summary(gap, spec.is_independent, wins=True)
+        line[key] = _summary(_size(mine, key), spec.is_independent)
     return line
 
 
-def _summary(values: Array, independent: bool, wins: bool = False) -> dict[str, Any] | None:
+def _pairs(spec: Spec, mine: Mapping[int, Row], theirs: Mapping[int, Row]) -> dict[str, Any]:
+    """Return how one controller stands to the baseline, over the seeds that both have.
+
+    ``pairs`` counts them and who failed; ``KEY difference`` is that of a figure (``compare_figure``): a
+    median with its interval, wins, losses, ties and the win rate.
+    """
+    pairs = [(mine[seed], theirs[seed]) for seed in sorted(mine.keys() & theirs.keys())]
+    line: dict[str, Any] = {
+        "pairs": {
+            "n": len(pairs),
+            "failed_both": sum(failed(a) and failed(b) for a, b in pairs),
+            "failed_only_controller": sum(failed(a) and not failed(b) for a, b in pairs),
+            "failed_only_baseline": sum(failed(b) and not failed(a) for a, b in pairs),
+        }
+    }
+    for key in FIGURES:
+        figure = compare_figure(pairs, key, average=False) if pairs else None
+        if figure is not None:
+            del figure["differences"]
+            if not spec.is_independent:
+                for name in ("median", "win_rate"):
+                    figure[name] = figure[name] and figure[name] | {"low": None, "high": None}
+        line[f"{key} difference"] = figure
+    return line
+
+
+def _summary(values: Array, independent: bool) -> dict[str, Any] | None:
     """Return median and 95 %; with an interval of the median where landings are independent."""
     if not len(values):
         return None
@@ -189,6 +245,4 @@ def _summary(values: Array, independent: bool, wins: bool = False) -> dict[str, 
     for name, q in (("median", 0.5), ("p95", 0.95)):
         entry = quantile(values, q)
         found[name] = entry if independent else entry | {"low": None, "high": None}
-    if wins:
-        found["smaller"] = float((values < 0).mean())
     return found

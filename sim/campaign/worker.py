@@ -3,6 +3,7 @@
 A chunk is of one cell, so that the world, which costs as much as a landing, is built once for it.
 """
 
+import sys
 import threading
 import time
 import traceback
@@ -12,6 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from threadpoolctl import threadpool_limits
 
 from neural_lander.controller.errors import InputError, Refused
@@ -20,6 +22,7 @@ from neural_lander.sim.campaign.identity import code_digest, digest_of_path
 from neural_lander.sim.campaign.rows import (
     ERROR,
     FLOWN,
+    IMPOSSIBLE,
     REFUSED,
     figures_of,
     parameter_column,
@@ -28,7 +31,7 @@ from neural_lander.sim.campaign.rows import (
 from neural_lander.sim.campaign.severity import severity
 from neural_lander.sim.campaign.spec import Cell
 from neural_lander.sim.gate import FlightOptions, flight_of, require_possible
-from neural_lander.sim.rollout import Flight, fly
+from neural_lander.sim.rollout import Flight, draw_start, fly
 
 Row = dict[str, Any]
 
@@ -64,10 +67,11 @@ def fly_chunk(chunk: Chunk) -> list[Row]:
     """Fly a chunk and return its rows; a landing that raises is a row with its error.
 
     Raises:
-        InputError: source text or files here are others than where the campaign began.
+        InputError: source text or files here are others than where the campaign began; memory or a
+            disk failed, which says nothing of a landing.
     """
-    _require_same(chunk.code, chunk.files)
     with _ONE_AT_A_TIME, threadpool_limits(1):
+        hold_to(chunk.code, chunk.files)
         return [_row(chunk, task) for task in chunk.tasks]
 
 
@@ -90,6 +94,19 @@ def flight_at(cell: Cell, values: Mapping[str, float]) -> Flight:
     return flight_of(cell.options, cell.flown, changed(flight.scenario, values))
 
 
+def begun_at(cell: Cell, values: Mapping[str, float], seed: int) -> Flight:
+    """Return the flight of a cell at a point, where it can begin with this seed.
+
+    Raises:
+        InputError: there is no such flight: plan, start or surface do not go with the vehicle.
+        Refused: no certificate fits.
+    """
+    flight = flight_at(cell, values)
+    _ = flight.plan
+    draw_start(flight, np.random.default_rng(seed))
+    return flight
+
+
 def _row(chunk: Chunk, task: Task) -> Row:
     row: Row = dict.fromkeys(schema(chunk.parameters).names)
     values = dict(zip(chunk.parameters, task.values, strict=True))
@@ -102,14 +119,22 @@ def _row(chunk: Chunk, task: Task) -> Row:
         **{parameter_column(name): value for name, value in values.items()},
     }
     begun = time.perf_counter()
+    flight = None
     try:
-        summary = fly(flight_at(chunk.cell, values), task.seed).summary
+        flight = begun_at(chunk.cell, values, task.seed)
+        summary = fly(flight, task.seed).summary
         row |= {"status": FLOWN, **figures_of(summary), "severity": severity(summary)}
     except Refused as refusal:
         row |= {"status": REFUSED, "refused": str(refusal)}
+    except (MemoryError, OSError) as error:
+        raise InputError(
+            f"landing {task.landing} was not flown, for {type(error).__name__}: {error}; the landings "
+            "done are safe: see to that, and go on with --resume"
+        ) from error
     except Exception as error:
+        impossible = flight is None and isinstance(error, InputError)
         row |= {
-            "status": ERROR,
+            "status": IMPOSSIBLE if impossible else ERROR,
             "error": f"{type(error).__name__}: {error}",
             "traceback": traceback.format_exc(),
         }
@@ -125,8 +150,17 @@ def _flight(options: FlightOptions, controller: str) -> Flight | str:
         return str(refusal)
 
 
-@lru_cache(maxsize=4)
-def _require_same(code: str, files: tuple[tuple[str, str], ...]) -> None:
+_imported: dict[str, str] = {}
+"""File of a controller from outside -> its digest when this process met it."""
+
+
+@lru_cache(maxsize=1)
+def hold_to(code: str, files: tuple[tuple[str, str], ...]) -> None:
+    """Hold this process to source text and files with these digests, and forget what it made of others.
+
+    Raises:
+        InputError: source text or files here are others.
+    """
     if code != code_digest():
         raise InputError(
             "a worker has another version of neural-lander than the campaign; install the same one"
@@ -137,3 +171,9 @@ def _require_same(code: str, files: tuple[tuple[str, str], ...]) -> None:
                 f"{path}: is another file on a worker than where the campaign began; workers need the "
                 "same files at the same paths"
             )
+        if _imported.setdefault(path, digest) != digest and path.endswith(".py"):
+            for name, module in [*sys.modules.items()]:
+                if getattr(module, "__file__", None) == path:
+                    del sys.modules[name]
+        _imported[path] = digest
+    _flight.cache_clear()

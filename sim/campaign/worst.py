@@ -8,13 +8,15 @@ from typing import Any
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from neural_lander.controller.fastest import SPEED
 from neural_lander.controller.files import write_whole
 from neural_lander.sim.campaign.folder import WORST
 from neural_lander.sim.campaign.rows import FIGURES, parameter_column
+from neural_lander.sim.campaign.run import sealed
 from neural_lander.sim.campaign.scenario_file import scenario_text
 from neural_lander.sim.campaign.severity import severity
 from neural_lander.sim.campaign.spec import Cell, Spec
-from neural_lander.sim.campaign.worker import flight_at
+from neural_lander.sim.campaign.worker import flight_at, hold_to
 from neural_lander.sim.rollout import fly
 from neural_lander.sim.run_folder import FLIGHT, PICTURE, SUMMARY, write_run
 
@@ -58,6 +60,7 @@ def worst_rows(paths: list[Path], count: int = COUNT) -> list[dict[str, Any]]:
 def fly_again(spec: Spec, rows: list[dict[str, Any]], out: Path, part: str = WORST) -> list[Bad]:
     """Fly rows again and write their runs below ``out``; return them with their commands."""
     found = []
+    hold_to(*sealed(spec))
     for i, row in enumerate(rows):
         cell = next(
             c for c in spec.cells
@@ -86,6 +89,8 @@ def command_of(cell: Cell, scenario: str, seed: int, out: str) -> str:
     words = ["neural-lander", "land", "--vehicle", o.vehicle, "--controller", cell.flown]
     words += ["--scenario", scenario, "--reference", o.reference, "--aero", o.aero]
     words += ["--engine", o.engine, "--touchdown-speed", repr(o.touchdown_speed)]
+    if o.descent_speed != SPEED:
+        words += ["--descent-speed", repr(o.descent_speed)]
     if o.model is not None:
         words += ["--model", str(o.model)]
     if o.certificate is not None:

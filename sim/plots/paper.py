@@ -18,7 +18,7 @@ def draw_paper(
     out: Path,
     traces: Sequence[Trace],
     rows: Sequence[Row],
-    baseline: str | None,
+    baselines: Mapping[str, str],
     worlds: Mapping[str, Scenario | None],
 ) -> list[Path]:
     """Draw every figure that applies, as PDF and PNG, and return the files.
@@ -30,12 +30,13 @@ def draw_paper(
         out: folder.
         traces: what is drawn of flights.
         rows: all landings.
-        baseline: what differences are from; None: none are drawn.
+        baselines: scenario -> what differences are from; none are drawn of others.
         worlds: scenarios by name; where one is None its paths are not drawn.
     """
     paths: list[Path] = []
     for name, world in worlds.items():
         here = [trace for trace in traces if trace.scenario == name]
+        baseline = baselines.get(name)
         end = "" if len(worlds) == 1 else "-" + re.sub(r"[^\w-]+", "_", name)
         if here:
             paths += draw_fan(here, out / f"fan{end}", baseline)
