@@ -4,6 +4,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from neural_lander.sim import compare
+
 DOCS = Path(__file__).parents[1] / "docs"
 
 
@@ -28,3 +30,14 @@ def links_of(page: str) -> list[str]:
     """Return the files that a page links to, relative to ``docs/``."""
     text = (DOCS / page).read_text(encoding="utf-8")
     return [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
+
+
+def draw_pictures(monkeypatch, times):
+    """Let ``compare`` draw the pictures of its first ``times`` tables alone; each takes seconds."""
+    real, left = compare.draw_paper, [times]
+
+    def draw(*given):
+        left[0] -= 1
+        return real(*given) if left[0] >= 0 else []
+
+    monkeypatch.setattr(compare, "draw_paper", draw)

@@ -8,7 +8,7 @@ import pytest
 
 from neural_lander.scripts import cli
 
-from .pages import DOCS, blocks_of, links_of
+from .pages import DOCS, blocks_of, draw_pictures, links_of
 
 PAGE = "your-own-controller.md"
 UNWRITTEN: set[str] = set()
@@ -27,6 +27,7 @@ def run(command):
 def test_a_newcomer_gets_from_installation_to_the_table(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
+    draw_pictures(monkeypatch, 1)
     commands = []
     for block in blocks_of(PAGE):
         if block.language == "install":  # the network's part, which no test runs

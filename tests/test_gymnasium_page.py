@@ -14,6 +14,8 @@ from neural_lander.scripts.exit_status import CRASHED, DONE
 from neural_lander.sim.rollout import Flight, fly
 from neural_lander.sim.scenario import load_scenario
 
+from .pages import draw_pictures
+
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "gymnasium.md").read_text(encoding="utf-8")
 
@@ -70,6 +72,7 @@ def test_its_own_controller_flies(tmp_path):
 def test_its_shell_commands_run(tmp_path, monkeypatch, capsys):
     pytest.importorskip("stable_baselines3", reason="stable-baselines3 is not installed")
     monkeypatch.chdir(tmp_path)
+    draw_pictures(monkeypatch, 0)
     commands = commands_of(0) + commands_of(1)
     assert len(commands) == 3
     for command in commands:

@@ -18,6 +18,8 @@ from neural_lander.scripts.cli_flight import controllers_of
 from neural_lander.sim.rollout import Flight, fly
 from neural_lander.sim.scenario import load_scenario
 
+from .pages import draw_pictures
+
 SCENARIO = """
 name = "short"
 description = "a landing from low"
@@ -188,6 +190,7 @@ def test_a_module_of_the_working_directory_is_found(tmp_path, monkeypatch):
 
 def test_it_enters_the_table_beside_ours(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    draw_pictures(monkeypatch, 0)
     (tmp_path / "mine.py").write_text(MINE)
     (tmp_path / "short.toml").write_text(SCENARIO)
     with pytest.raises(SystemExit) as ended:

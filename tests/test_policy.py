@@ -16,6 +16,8 @@ from neural_lander.sim.policy import Asked, how_asked
 from neural_lander.sim.rollout import Flight, fly
 from neural_lander.sim.scenario import load_scenario
 
+from .pages import draw_pictures
+
 LOW = """
 name = "low"
 description = "a landing from low"
@@ -134,7 +136,8 @@ def test_on_a_height_that_no_map_knows_a_zero_residual_flies_as_in_the_environme
     assert theirs["touchdown_speed_m_s"] == pytest.approx(ours["touchdown_speed_m_s"], abs=0.02)
 
 
-def test_a_saved_policy_flies_land_and_compare(folder, capsys):
+def test_a_saved_policy_flies_land_and_compare(folder, monkeypatch, capsys):
+    draw_pictures(monkeypatch, 0)
     sb3 = pytest.importorskip("stable_baselines3", reason="stable-baselines3 is not installed")
     from neural_lander.sim.policy import save_policy
 
