@@ -1,7 +1,7 @@
 """The whole matrix in one command, and how fast it goes: controllers x scenarios x seeds x worlds.
 
     python scripts/matrix.py --out DIR [--seeds 0:32] [--aero rotor PATH ...] [--uncertified]
-    python scripts/matrix.py --out DIR --measure [--landings 400] [--repeats 3] [--memory 5000]
+    python scripts/matrix.py --out DIR --measure [--seeds 0:100] [--landings 400] [--memory 5000]
 
 Without --measure: for each aerodynamics collects eight flights of 60 s, trains and certifies as in
 `experiment.py` (once: DIR keeps the models), then flies every controller in every bundled scenario as
@@ -116,6 +116,11 @@ def measure(args: argparse.Namespace, spec: Spec, console: Console) -> dict[str,
     from distributed import LocalCluster
 
     chunks = list(chunks_of(spec, np.zeros(spec.landings, bool)))
+    if spec.landings < args.landings:
+        raise InputError(
+            f"--landings is {args.landings}, and these seeds make {spec.landings}, too few to time; "
+            "give more --seeds"
+        )
     chunks = chunks[: max(2, args.landings // 16)]
     with LocalCluster(
         n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
