@@ -41,6 +41,7 @@ from neural_lander.sim.campaign.run import Crew, chunks_of, fly_campaign
 from neural_lander.sim.campaign.spec import Spec, read_spec
 from neural_lander.sim.campaign.worker import Chunk
 from neural_lander.sim.scenario import bundled_scenarios
+from neural_lander.sim.verdict import FLOWN, LANDED
 
 PLANNED, CLUSTER = 100_000, 64
 """Landings and workers that are planned on paper."""
@@ -78,24 +79,31 @@ def fly_matrix(args: argparse.Namespace, spec: Spec, console: Console) -> dict[s
     """Fly the matrix, or the rest of it, and print its table."""
     with progress_bar("matrix") as told:
         result = fly(spec, args.out / "campaign", Crew(args.workers), True, told)
-    table = Table(
-        "world", "controller", "landed", "crashed", "refused", "z max mm", "touchdown m/s"
-    )
-    for group in result["groups"]:
-        for line in group["lines"]:
-            z, v = (line[key] for key in ("z_max_error_m", "touchdown_speed_m_s"))
-            table.add_row(
-                f"{group['scenario']}, {group['aero']}", line["controller"],
-                f"{line['outcomes']['landed']} of {line['landings']}",
-                str(line["outcomes"]["crashed"]), str(line["refused"]),
-                "-" if z is None else f"{1e3 * z['median']['value']:.1f}",
-                "-" if v is None else f"{v['median']['value']:.3f}",
-            )  # fmt: skip
-        table.add_section()
-    console.print(table)
+    worlds = {(g["scenario"], g["aero"]): g["lines"] for g in result["groups"]}
+    for aero in dict.fromkeys(aero for _, aero in worlds):
+        names = [scenario for scenario, where in worlds if where == aero]
+        table = Table(
+            aero, *names, title="largest height error, median in mm, or what became of how many"
+        )
+        columns = [{line["controller"]: line for line in worlds[name, aero]} for name in names]
+        for controller in columns[0]:
+            table.add_row(controller, *(cell(column[controller]) for column in columns))
+        console.print(table)
     for line in result["said"]:
         console.print(line)
     return {key: value for key, value in result.items() if key != "said"}
+
+
+def cell(line: dict[str, Any]) -> str:
+    """Return a controller's figure in one world; where not every flight ended well, the commonest end."""
+    if line["refused"]:
+        return "refused" if line["refused"] == line["landings"] else f"{line['refused']} refused"
+    ill = {end: n for end, n in line["outcomes"].items() if n and end not in (LANDED, FLOWN)}
+    if ill:
+        end = max(ill, key=lambda end: ill[end])
+        return end if ill[end] == line["landings"] else f"{sum(ill.values())} {end}"
+    z = line["z_max_error_m"]
+    return "-" if z is None else f"{1e3 * z['median']['value']:.1f}"
 
 
 def rate_of(crew: Crew, chunks: Iterable[Chunk]) -> tuple[float, float]:
