@@ -168,6 +168,23 @@ def deck_setpoint(c: Any, t: float, ahead: float) -> tuple[float, float, float, 
 
 
 @compiled
+def replay(c: Any, t: Any, y: Any, expected: Any) -> None:
+    """Hear readings y (n,) [m] at times t (n,) [s] again, and write what is believed (n, 6): the deck's
+    height over rest before and after each, and what the set-point is moved by, as ``over_deck`` asks."""
+    for k in range(len(t)):
+        expected[k, 0] = c.surfaces[c.deck - 1, 4] - c.deck_rest
+        hear_deck(c, t[k], y[k])
+        expected[k, 1] = c.surfaces[c.deck - 1, 4] - c.deck_rest
+        now, soon = deck_setpoint(c, t[k], 0.0), deck_setpoint(c, t[k], c.latency)
+        expected[k, 2], expected[k, 3], expected[k, 4], expected[k, 5] = (
+            now[0],
+            now[1],
+            soon[2],
+            soon[3],
+        )
+
+
+@compiled
 def over_deck(
     c: Any, t: float, z: float, height: float, p: Vector, v: Vector, a: Vector, lead: Vector
 ) -> tuple[Vector, Vector, Vector, Vector, float]:

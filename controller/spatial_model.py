@@ -31,6 +31,9 @@ plan's j_d, a_d, v_d at that very instant; what it leaves stands in ``spatial_le
 (h + L) sup |F0' - F0_d'| with F0_d' what the plan alone asks of F0', and where the law flies with a
 mass of (1 + kappa) m, |kappa| <= ``load``, n has kappa m v_z', too.
 
+Over a deck the reference is the plan with the deck's motion, known by bounds alone; the law feeds
+that forward, plan or not (``spatial_deck``). v_z in gamma is then the speed over the surface.
+
 The middles of the intervals go into the linear model, those of the sideways slopes taken as 0, so
 that it falls into one block for each axis; the rest are channels |q| <= S sup |r| across all of them.
 
@@ -46,6 +49,7 @@ import numpy.typing as npt
 
 from neural_lander.controller.cancellation import TOLERANCE
 from neural_lander.controller.causal_bounds import KNOWN, Block, CoupledModel
+from neural_lander.controller.deck_family import DeckFamily
 from neural_lander.controller.errors import InputError
 from neural_lander.controller.feed_forward import lead_of
 from neural_lander.controller.force_slopes import (
@@ -108,6 +112,8 @@ class SpatialLoop:
     """Tilt of real, wanted and commanded force up to which the contract is meant to hold [rad]."""
     lead: Triple | None = None
     """Lag that the law feeds forward along a compensated plan, per axis [s]; None: it does not."""
+    deck_lead: float | None = None
+    """Lag that the law feeds forward of a deck's motion [s]; None: nothing below moves."""
 
     @staticmethod
     def of(vehicle: Vehicle, controller: str) -> "SpatialLoop":
@@ -135,6 +141,13 @@ class SpatialLoop:
             observer_limit=gains.observer_limit * vehicle.weight,
             lead=lead_of(vehicle),
         )
+
+    def over(self, family: DeckFamily, lead: float) -> "SpatialLoop":
+        """Return the loop over a deck of the family, whose motion is fed forward with ``lead`` [s].
+
+        A deck that does not move is like a floor.
+        """
+        return replace(self, deck_lead=lead) if family.swing > 0 else self
 
     def along(self, plan: Plan) -> "SpatialLoop":
         """Return the loop as it follows ``plan``: it feeds forward where the plan says so.
@@ -200,16 +213,21 @@ class SpatialLoop:
         kept = self.one_noise * (1 - math.exp(-self.observer * self.latency))
         return 2 * self.observer * self.mass * kept * np.array(self.noise_velocity)
 
-    def command_noise(self, slopes: ForceSlopes, tilt: float) -> Array:
+    def command_noise(
+        self, slopes: ForceSlopes, tilt: float, surface: float = 0.0, setpoint: float = 0.0
+    ) -> Array:
         """Return the bounds (3,) of |F_c - F0| that noise and the solver cause [N].
 
-        Where the velocity's noise is an input of its own, without its ``noise_gain``.
+        Where the velocity's noise is an input of its own, without its ``noise_gain``. Over a deck
+        ``surface`` [m] bounds the error of its believed height, ``setpoint`` [N] what a set-point off
+        the reference asks for.
         """
         n_p, n_v = np.array(self.noise_position), np.array(self.noise_velocity)
         size, rest = slopes.magnitude, self.cancelled(slopes, tilt).rest
-        wanted = np.full(3, self.tolerance) + size[:, 0] * n_p[Z]
+        wanted = np.full(3, self.tolerance) + size[:, 0] * (n_p[Z] + surface)
         wanted[:Z] += np.array(self.k_p[:Z]) * n_p[:Z]
         wanted[Z] = self.tolerance + _shifted(self.k_p[Z], slopes.at(0)) * n_p[Z]
+        wanted[Z] += size[Z, 0] * surface + setpoint
         if self.one_noise:
             left = self.noise_gain(slopes, tilt)[1] @ n_v
             return np.asarray(rest @ (wanted + self.shift()) + left)
@@ -225,11 +243,12 @@ class SpatialLoop:
         thrust: float,
         contract_step: Array,
         sideways: float = math.inf,
+        surface: float = 0.0,
     ) -> Array:
         """Return the bounds (3,) of n that noise causes, with thrust at most ``thrust`` [N].
 
         ``contract_step`` (3,): how far c moves between a sample and the next [N]; ``sideways``: bound
-        of the real force's horizontal part [N].
+        of the real force's horizontal part [N]; ``surface``: of the error of a deck's height [m].
         """
         if not self.observer:
             return np.zeros(3)
@@ -240,7 +259,7 @@ class SpatialLoop:
         measured = thrust * (share * np.array([level, level, 1.0]) + (1 + share) * turned)
         size = slopes.magnitude
         felt = size @ np.array(
-            [self.noise_position[Z], self.noise_velocity[Z], share * thrust
+            [self.noise_position[Z] + surface, self.noise_velocity[Z], share * thrust
              + contract_step @ np.array([s, s, 1.0])]
         )  # fmt: skip
         moved = self.observer * self.mass * np.array(self.noise_velocity)
@@ -326,6 +345,11 @@ class SpatialLoop:
         )  # fmt: skip
         return (1 - beta) * along
 
+    def deck_fed(self, slopes: ForceSlopes, tilt: float) -> float:
+        """Return what nu has of a deck's jerk, from a sample on average h / 2 old [N s^3/m]."""
+        assert self.deck_lead is not None
+        return float(self.drive(slopes, tilt, Z)[2] * (self.deck_lead - self.period / 2))
+
     def _block(self, j: int, slopes: ForceSlopes, tilt: float, gain: float) -> Block:
         m, k_p, k_v, ell = self.mass, self.k_p[j], self.k_v[j], self.observer
         effect = self.cancelled(slopes, tilt)
@@ -358,7 +382,8 @@ class SpatialLoop:
         d_rate = ell * (e - d - n)
         speed = v + unit["reference speed"]
         acceleration = error + unit["reference acceleration"]
-        gamma = m * unit["reference jerk"] - k_p * v - k_v * error - d_rate
+        deck = unit.get("deck's jerk", zero)
+        gamma = m * unit["reference jerk"] + m * deck - k_p * v - k_v * error - d_rate
         gamma = gamma - a_z * speed - a_v * acceleration + unit["height and speed slopes"]
         rate = (1 - beta) * gamma + unit["thrust slope on wanted force"]
         planned = zero
@@ -366,6 +391,9 @@ class SpatialLoop:
             motion = [unit[name] for name in KNOWN[:3]]
             nu = nu + _sum(self.fed_forward(slopes, tilt, j), motion)
             planned = _sum(self.drive(slopes, tilt, j), motion)
+        if "deck's jerk" in unit:
+            nu = nu + self.deck_fed(slopes, tilt) * deck
+            planned = planned + self.drive(slopes, tilt, Z)[2] * deck
         eta_rate = [_sum(A[k], eta) + b[k] * nu + still[k] * rate for k in range(len(b))]
         # the last row of A eta + b nu is the lag's rate times what the motors see
         lagging = (_sum(A[-1], eta) + b[-1] * nu) / -A[-1, -1]
@@ -411,6 +439,7 @@ def unknown_names(loop: SpatialLoop, axis: str) -> tuple[str, ...]:
     """Return the unknown inputs of an axis beside its channels."""
     names: tuple[str, ...] = ("force error", "contract error", "reference jerk")
     names += ("velocity noise",) * loop.one_noise
+    names += ("deck's jerk",) * (axis == "z" and loop.deck_lead is not None)
     return names + ("reference speed", "reference acceleration") * (axis == "z")
 
 

@@ -28,7 +28,14 @@ from neural_lander.controller.causal_bounds import (
 from neural_lander.controller.force_slopes import ForceSlopes, Z
 from neural_lander.controller.loop_model import Interval
 from neural_lander.controller.reference_cells import ReferenceCells
-from neural_lander.controller.spatial_lead import LeftOver, left_over, mass_found, weighing_cell
+from neural_lander.controller.spatial_deck import deck_left
+from neural_lander.controller.spatial_lead import (
+    JERK,
+    LeftOver,
+    left_over,
+    mass_found,
+    weighing_cell,
+)
 from neural_lander.controller.spatial_model import (
     AXES,
     OUTPUTS,
@@ -99,6 +106,10 @@ class SpatialSegment:
     """Half angle of the cone of its box [rad]."""
     sideways: float = math.inf
     """Bound of the horizontal part of every force in its box [N]; inf: none but cone and thrust."""
+    surface: float = 0.0
+    """Over a deck, bound of the error of its believed height [m]."""
+    setpoint: float = 0.0
+    """And of what a set-point off the reference asks for [N]."""
 
 
 @dataclass(frozen=True)
@@ -205,6 +216,7 @@ def tube_in_space(
     start: SpatialStart,
     rest: int,
     descent: float = 0.0,
+    moves: Array | None = None,
 ) -> SpatialTube:
     """Return the tube along a plan; infinite where a condition of the recursion fails.
 
@@ -217,6 +229,8 @@ def tube_in_space(
         rest: first cell at which the plan is at rest.
         descent: when the descent of a compensated plan begins [s]; a segment begins at its
             ``weighing_cell``.
+        moves: (cells, 5) bounds of what a deck adds to the reference's height and its derivatives;
+            what of it slopes act on is in ``cells`` already.
     """
     assert start.force is not None
     models = [loop.channels(s.slopes, s.tilt) for s in segments]
@@ -252,7 +266,7 @@ def tube_in_space(
             inject[j][i, 2] += moved[j]
     reference = np.stack([c.middle[:, 1:] for c in cells], axis=1)
     constant = np.array(errors.constant, dtype=np.float64)
-    base = _outside(cells, segments, loop, errors, start, of_cell)
+    base = _outside(cells, segments, loop, errors, start, of_cell, moves)
     outside, load, step = base, 0.0, 0.0
     if loop.lead is not None:
         weighing = weighing_cell(loop, descent, cell)
@@ -285,13 +299,16 @@ def tube_in_space(
     if start.beyond is not None:  # what the pipeline holds at first is upright, at weight
         empty = replace(start, force=(0.0, 0.0, 0.0))
         places = _columns_named(loop, "hold and latency")
-        pipeline = base - _outside(cells, segments, loop, errors, empty, of_cell)
+        pipeline = base - _outside(cells, segments, loop, errors, empty, of_cell, moves)
         computed = computed - pipeline[:, places]
     abscissa = np.array([np.linalg.eigvals(b.A).real.max() for b in models[-1].blocks])
     gain = np.array([loop.noise_gain(s.slopes, s.tilt)[0] for s in segments])[of_cell]
     shifted = np.array([loop.cancelled(s.slopes, s.tilt).rest @ loop.shift() for s in segments])
     shifted = shifted[of_cell]  # F0 counts with d - d2, the observer has d
     direct = loop.one_noise * running_maximum(gain, reach_of(loop, cell)) * loop.noise_velocity
+    if moves is not None and loop.deck_lead is not None:
+        fed = np.array([loop.deck_fed(s.slopes, s.tilt) for s in segments])[of_cell]
+        direct[:, Z] += np.abs(fed) * moves[:, JERK]
     return SpatialTube(
         cell,
         np.arange(n, dtype=np.float64) * cell,
@@ -433,23 +450,32 @@ def _outside(
     errors: SpatialErrors,
     start: SpatialStart,
     of_cell: npt.NDArray[np.int64],
+    moves: Array | None = None,
 ) -> Array:
     """Return the amplitude (cells, all unknown inputs) of what comes from outside."""
     assert start.force is not None
     cell = cells[0].cell
     reach = reach_of(loop, cell)
-    noise = np.array([loop.command_noise(s.slopes, s.tilt) for s in segments])[of_cell]
+    noise = np.array(
+        [loop.command_noise(s.slopes, s.tilt, s.surface, s.setpoint) for s in segments]
+    )[of_cell]
     noise = running_maximum(noise, reach)
     noise[: reach + 1] = np.maximum(noise[: reach + 1], start.force)
     for i, moved in _jumps(cells, segments, loop, of_cell):
         noise[i : i + reach + 2] += moved
     measured = np.array(
         [
-            loop.observer_noise(s.slopes, s.tilt, s.thrust[1], errors.step, s.sideways)
+            loop.observer_noise(
+                s.slopes, s.tilt, s.thrust[1], errors.step, s.sideways, s.surface
+            )
             for s in segments
         ]
     )[of_cell]
     measured = running_maximum(measured, math.ceil(loop.period / cell - 1e-9))
+    jerk: Array | float = 0.0
+    if moves is not None and loop.deck_lead is not None:
+        noise = noise + deck_left([(s.slopes, s.tilt) for s in segments], loop, of_cell, moves, cell)
+        jerk = moves[:, JERK]
     columns = []
     for j, axis in enumerate(AXES):
         radius = cells[j].radius
@@ -459,6 +485,7 @@ def _outside(
             "force error": errors.changing[j],
             "contract error": errors.contract[j],
             "velocity noise": loop.noise_velocity[j],
+            "deck's jerk": jerk,
             "reference speed": radius[:, 1],
             "reference acceleration": radius[:, 2],
             "reference jerk": radius[:, 3],

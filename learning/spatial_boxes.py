@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neural_lander.controller.condition import Condition
+from neural_lander.controller.deck_family import DeckErrors, DeckFamily
 from neural_lander.controller.force_slopes import ForceSlopes
 from neural_lander.controller.loop_model import Interval
 from neural_lander.controller.spatial_tube import (
@@ -45,6 +46,16 @@ class SpatialForce(Protocol):
     ) -> Array:
         """Return bounds (2,) of the force along x and y over a box [N], cut into ``parts`` a side."""
         ...
+
+
+@dataclass(frozen=True)
+class Swinging:
+    """A deck under the plan: which family it is of, and how the law knows and follows it."""
+
+    family: DeckFamily
+    errors: DeckErrors
+    lead: float
+    """Lag that the law feeds forward of its motion [s]."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +102,8 @@ class SpatialProof:
     errors: SpatialErrors
     rest: int
     """First cell at which the plan is at rest."""
+    deck: Swinging | None = None
+    """What the plan goes down to, if it moves."""
 
     @property
     def certified(self) -> bool:

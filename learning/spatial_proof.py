@@ -27,7 +27,13 @@ from neural_lander.controller.spatial_tube import (
     SpatialStart,
 )
 from neural_lander.controller.vehicle import GRAVITY
-from neural_lander.learning.spatial_boxes import STEEPEST, Radii, SpatialForce, SpatialProof
+from neural_lander.learning.spatial_boxes import (
+    STEEPEST,
+    Radii,
+    SpatialForce,
+    SpatialProof,
+    Swinging,
+)
 from neural_lander.learning.spatial_round import ROUGH, THOROUGH, Round
 from neural_lander.learning.tube_proof import COARSE, GROWTH, Progress
 
@@ -58,6 +64,7 @@ def prove_space(
     progress: Progress | None = None,
     cell: float = FINE,
     max_rounds: int = 14,
+    deck: Swinging | None = None,
 ) -> SpatialProof:
     """Prove a tube of ``loop`` with the learned ``force`` along ``plan``, or say what fails.
 
@@ -70,16 +77,20 @@ def prove_space(
         progress: told how far it is.
         cell: time grid of the final rounds [s].
         max_rounds: on the coarse grid.
+        deck: of which family the surface below is, if it moves.
 
     Raises:
-        InputError: error bounds that are negative or not finite, or a plan that jumps.
+        InputError: error bounds that are negative or not finite, a plan that jumps, or a compensated
+            one over a deck.
     """
     _check(plan, errors)
+    if deck is not None:
+        _check_deck(plan, deck)
     tell = progress or (lambda share, text: None)
     start = start or SpatialStart()
     weight = loop.mass * GRAVITY
     rough = COARSE_AHEAD if plan.compensated else COARSE
-    coarse = Round.on(plan, force, loop, errors, start, max(cell, rough), ROUGH)
+    coarse = Round.on(plan, force, loop, errors, start, max(cell, rough), ROUGH, deck)
     first = Radii(
         max(loop.noise_position[Z], 1e-3), max(loop.noise_velocity[Z], 1e-2),
         FIRST_RADII[0] * weight, FIRST_RADII[1],
@@ -102,7 +113,7 @@ def prove_space(
     assert proof is not None
     if not proof.certified and not _meets_limits_alone(proof):
         return proof
-    fine = Round.on(plan, force, loop, errors, start, cell, THOROUGH)
+    fine = Round.on(plan, force, loop, errors, start, cell, THOROUGH, deck)
     assert needed is not None
     if len(fine.ranges) == len(radii):
         radii = [r.shrunk(n) for n, r in zip(needed, radii, strict=True)]
@@ -133,6 +144,20 @@ def prove_space(
 def _meets_limits_alone(proof: SpatialProof) -> bool:
     """Whether nothing fails but limits that smaller boxes may keep: tube and boxes are sound."""
     return all(c.holds or c.name == "H5" for c in proof.conditions)
+
+
+def _check_deck(plan: Plan, deck: Swinging) -> None:
+    """Refuse a family that bounds nothing, and a plan for which what is fed forward is not worked out."""
+    if plan.compensated:
+        raise InputError(
+            f"the plan {plan.name!r} feeds its own delays forward, and over a deck that moves there is no "
+            "tube along such a one; take --reference s-curve"
+        )
+    numbers = [deck.family.swing, deck.family.frequency, deck.family.slope, *deck.errors.values()]
+    if not all(v >= 0 and math.isfinite(v) for v in numbers):
+        raise InputError(
+            f"the deck is {deck.family} with {deck.errors}; expected finite numbers >= 0"
+        )
 
 
 def _check(plan: Plan, errors: SpatialErrors) -> None:

@@ -9,6 +9,9 @@ T_ref to |F0|,
 which with delta = F_a - F0 and nu = F_held - F0 says what thrusts and tilts are reached. Along a
 compensated plan commands are ahead of F_ref by what is fed forward, and the learned force is asked
 about where the plan will be: both belong into the box.
+
+Over a deck heights are those over its surface, and speeds and thrusts those in the world, whatever motion
+of the family it makes (``deck_family``).
 """
 
 import math
@@ -19,9 +22,11 @@ import numpy as np
 import numpy.typing as npt
 
 from neural_lander.controller.condition import Condition
+from neural_lander.controller.deck import BLEND
+from neural_lander.controller.deck_family import SWAY, DeckCells, deck_cells
 from neural_lander.controller.force_slopes import ForceSlopes, Z
 from neural_lander.controller.loop_model import Interval
-from neural_lander.controller.reference_cells import reference_cells
+from neural_lander.controller.reference_cells import ReferenceCells, reference_cells
 from neural_lander.controller.setpoint import Plan
 from neural_lander.controller.spatial_lead import cells_ahead, cells_back, weighing_cell, window
 from neural_lander.controller.spatial_model import AXES, SpatialLoop, Triple
@@ -40,6 +45,7 @@ from neural_lander.learning.spatial_boxes import (
     SpatialBox,
     SpatialForce,
     SpatialProof,
+    Swinging,
 )
 from neural_lander.learning.tube_proof import SETTLING, reference_thrust
 
@@ -71,6 +77,9 @@ class Round:
     """What stays the same from round to round on one grid."""
 
     cells: AxisCells
+    """What is followed, of a deck's motion what slopes act on."""
+    around: ReferenceCells
+    """Where it goes vertically: height over the surface, the rest in the world."""
     ranges: list[tuple[int, int]]
     force: SpatialForce
     loop: SpatialLoop
@@ -82,6 +91,9 @@ class Round:
     effort: tuple[float, int]
     descent: float = 0.0
     """When the descent begins [s]."""
+    deck: Swinging | None = None
+    moved: DeckCells | None = None
+    """What the deck adds; None: it stands still."""
 
     @staticmethod
     def on(
@@ -92,6 +104,7 @@ class Round:
         start: SpatialStart,
         cell: float,
         effort: tuple[float, int],
+        deck: Swinging | None = None,
     ) -> "Round":
         """Return the rounds' common part on a grid of ``cell`` seconds, slopes with ``effort``."""
         x, y, z = (reference_cells(plan, cell, plan.end + SETTLING, axis) for axis in range(3))
@@ -107,10 +120,19 @@ class Round:
         )
         loop = loop.along(plan)
         cut = None if loop.lead is None else weighing_cell(loop, plan.descent_start, cell)
-        ranges = segment_ranges(z, rest, cut=cut)
+        around, moved = z, None
+        if deck is not None:
+            moved = deck_cells(deck.family, plan, cell, len(z.low))
+            loop = loop.over(deck.family, deck.lead)
+            blend = plan.descent_start - BLEND - loop.latency - loop.period
+            if deck.family.moves or deck.errors.values().any():
+                cut = max(0, int(blend / cell))
+            z, around = moved.felt(z), moved.around(z)
+        ranges = segment_ranges(around, rest, cut=cut)
         return Round(
-            (x, y, z), ranges, force, loop, errors, start, rest, thrust, effort, plan.descent_start
-        )
+            (x, y, z), around, ranges, force, loop, errors, start, rest, thrust, effort,
+            plan.descent_start, deck, moved,
+        )  # fmt: skip
 
     def prove(self, radii: Sequence[Radii], count: int) -> tuple[SpatialProof, list[Radii] | None]:
         """Return the proof tried with these radii, and the radii that it would have needed.
@@ -124,15 +146,18 @@ class Round:
             spans.append(span)
             conditions += unique
         segments = [
-            SpatialSegment(first, end, b.name, b.slopes, b.thrust, b.tilt, b.sideways)
+            SpatialSegment(
+                first, end, b.name, b.slopes, b.thrust, b.tilt, b.sideways, *self._deck_noise(first)
+            )
             for (first, end), b in zip(self.ranges, boxes, strict=True)
         ]
         if not all(c.holds for c in conditions):
             return self._proof(conditions, None, boxes, segments, count), None
         start = self._start(segments[0], boxes[0], spans[0].reference)
         tube = tube_in_space(
-            self.cells, segments, self.loop, self.errors, start, self.rest, self.descent
-        )
+            self.cells, segments, self.loop, self.errors, start, self.rest, self.descent,
+            None if self.moved is None else self.moved.moves,
+        )  # fmt: skip
         conditions += self._gains(tube, segments)
         if not tube.finite:
             return self._proof(conditions, None, boxes, segments, count), None
@@ -141,7 +166,10 @@ class Round:
             need, full, felt = self._reach(tube, segment, box, spans[k], k == len(segments) - 1)
             needed.append(need)
             reached.append(full)
-            conditions += self._inside(full, felt, self._asked(*self.ranges[k])[0])
+            noise = self._height_noise(segment.first)
+            conditions += self._inside(full, felt, self._asked(*self.ranges[k])[0], noise)
+        if self.deck is not None and self.deck.family.slope > 0:
+            conditions += self._sway(tube)
         return self._proof(conditions, tube, reached, segments, count), needed
 
     def _proof(
@@ -154,13 +182,39 @@ class Round:
     ) -> SpatialProof:
         return SpatialProof(
             tuple(conditions), tube, self.cells, tuple(boxes), tuple(segments), count, self.start,
-            self.errors, self.rest,
+            self.errors, self.rest, self.deck,
         )  # fmt: skip
+
+    def _deck_noise(self, first: int) -> tuple[float, float]:
+        """Return bounds of the error of the deck's believed height [m], and of what a set-point off the
+        reference asks for [N], from cell ``first`` to the end of its segment."""
+        if self.deck is None:
+            return 0.0, 0.0
+        errors = self.deck.errors
+        blend = self.descent - BLEND - self.loop.latency - self.loop.period
+        if first < max(0, int(blend / self.cells[Z].cell)):
+            return max(errors.heard, errors.surface), 0.0
+        return errors.surface, errors.force
+
+    def _height_noise(self, first: int) -> float:
+        """Return the bound of the error of the height that the learned force is asked about [m]."""
+        return self.loop.noise_position[Z] + self._deck_noise(first)[0]
+
+    def _sway(self, tube: SpatialTube) -> list[Condition]:
+        """Return that the vehicle is where the pitch of the deck was counted."""
+        found = []
+        for what, unit, most, limit in (
+            ("error", "m", tube.greatest[0], SWAY[0]),
+            ("speed", "m/s", max(tube.velocity[:, 0].max(), tube.after.velocity[0]), SWAY[1]),
+        ):
+            statement = f"greatest sideways {what} below what the deck's pitch was counted for [{unit}]"
+            found.append(Condition.of("H4", "x", "all heights", statement, float(most), limit))
+        return found
 
     def _asked(self, first: int, end: int) -> tuple[Interval, Interval]:
         """Return how far over the vehicle the learned force is asked about [m], and at which of the
         plan's speeds [m/s]."""
-        z = self.cells[Z]
+        z = self.around
         if self.loop.lead is None:
             part = slice(first, end)
             return (0.0, 0.0), (float(z.low[part, 1].min()), float(z.high[part, 1].max()))
@@ -199,9 +253,9 @@ class Round:
     def _box(self, first: int, end: int, r: Radii) -> tuple[SpatialBox, "Span", list[Condition]]:
         """Bound the slopes around one segment; return its box, reference thrusts, and H1."""
         part = slice(first, end)
-        low, high = self.cells[Z].low[part], self.cells[Z].high[part]
+        low, high = self.around.low[part], self.around.high[part]
         name = f"{max(low[:, 0].min(), 0):.2f} to {max(high[:, 0].max(), 0):.2f} m"
-        n_z, n_v = self.loop.noise_position[Z], self.loop.noise_velocity[Z]
+        n_z, n_v = self._height_noise(first), self.loop.noise_velocity[Z]
         (under, over), (slowest, quickest) = self._asked(first, end)
         height = (
             max(0.0, float(low[:, 0].min()) - r.height) + under - n_z,
@@ -252,7 +306,7 @@ class Round:
         least = 1 + slopes.at(2)[0]
         if least <= 0:
             return 0.0
-        z, v, a, _ = self.cells[Z].radius[part].max(axis=0)
+        z, v, a, _ = self.around.radius[part].max(axis=0)
         size = slopes.magnitude[Z]
         return float((self.loop.mass * a + size[0] * z + size[1] * v) / least)
 
@@ -337,8 +391,8 @@ class Round:
                 low, high = min(low, loop.mass * GRAVITY), max(high, loop.mass * GRAVITY)
             thrust = max(spans.held[0] - low, high - spans.held[1])
         tilt = math.atan2(most, low) if low > 0 else math.pi / 2
-        part_z = self.cells[Z]
-        n_z, n_v = loop.noise_position[Z], loop.noise_velocity[Z]
+        part_z = self.around
+        n_z, n_v = self._height_noise(segment.first), loop.noise_velocity[Z]
         (under, above), (slowest, quickest) = self._asked(segment.first, segment.end)
         full = replace(
             box,
@@ -375,8 +429,11 @@ class Round:
             found.append(Condition.of("H3", "xyz", last, "the bounds stay finite", None, 1.0))
         return found
 
-    def _inside(self, box: SpatialBox, felt: Array, asked: Interval) -> list[Condition]:
-        """Return H4 and H5 of one segment; ``asked``: how far over it phi is asked about [m]."""
+    def _inside(
+        self, box: SpatialBox, felt: Array, asked: Interval, noise: float
+    ) -> list[Condition]:
+        """Return H4 and H5 of one segment; ``asked``: how far over it phi is asked about [m];
+        ``noise``: of the height that it is asked about [m]."""
         found = []
         for what, unit, have, need in (
             ("height", "m", box.height, box.reached_height),
@@ -387,7 +444,7 @@ class Round:
                 Condition.of("H4", "z", box.name, f"greatest {what} below the box's end [{unit}]",
                            need[1], have[1])
             )  # fmt: skip
-            if what == "height" and have[0] <= asked[0] - self.loop.noise_position[Z]:
+            if what == "height" and have[0] <= asked[0] - noise:
                 continue  # the box reaches down to the surface: contact comes first
             found.append(
                 Condition.of("H4", "z", box.name,
