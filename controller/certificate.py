@@ -5,7 +5,8 @@ reference and say nothing of how far; or those of a tube along one plan, with H4
 the boxes on which the slopes were bounded) and H5 (no limit is met) among them.
 
 A certificate is bound to weights, vehicle, controller, gains and, with a tube, the plan, by their
-digests, and flies nothing else.
+digests, and flies nothing else. One over a deck is also bound to the family of decks that it is about,
+and flies over every deck of it, over no other, and over no floor.
 """
 
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from neural_lander.controller.condition import Condition
+from neural_lander.controller.deck_family import DeckFamily
 from neural_lander.controller.errors import InputError, Refused
 from neural_lander.controller.fastest import FASTEST
 from neural_lander.controller.files import read_json, sha256_of, write_json
@@ -87,11 +89,13 @@ def plan_digest(plan: Plan) -> str:
 
 
 def binding(
-    network: Network, vehicle: Vehicle, controller: str, plan: Plan | None = None
-) -> dict[str, Any]:
+    network: Network, vehicle: Vehicle, controller: str, plan: Plan | None = None,
+    deck: DeckFamily | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """Return what a certificate is bound to: SHA-256 of weights, vehicle, gains, plan; controller.
 
-    ``reference`` is None where the certificate is for every reference.
+    ``reference`` is None where the certificate is for every reference; ``deck`` is there where it is
+    about a family of decks.
     """
     gains = vehicle.as_dict()["gains"]
     return {
@@ -109,6 +113,7 @@ def binding(
         "gain_values": gains,
         "reference": None if plan is None else plan_digest(plan),
         "reference_name": None if plan is None else plan.name,
+        **({} if deck is None else {"deck": deck.as_dict()}),
     }
 
 
@@ -188,10 +193,12 @@ def require_certificate(
     file: Path | None = None,
     vehicle_option: str | None = None,
     plan: Plan | None = None,
+    deck: DeckFamily | None = None,
 ) -> Certificate:
     """Return the certificate that allows this flight, or refuse.
 
-    One with a tube for the very plan is taken first; else one that holds for every reference.
+    One with a tube for the very plan is taken first; else one that holds for every reference. Over a
+    deck only one along the plan and for a family that the deck is of will do.
 
     Args:
         model: the model bundle, whose certificates are looked through.
@@ -201,6 +208,7 @@ def require_certificate(
         file: take this certificate instead of the bundle's.
         vehicle_option: how the user named the vehicle, for the command in the message.
         plan: the plan about to fly; None: not known, only a certificate for every plan will do.
+        deck: the deck that it goes down to, and how that may move; None: a surface at rest.
 
     Raises:
         Refused: there is none, it says no, or it is for something else; says what differs.
@@ -212,7 +220,9 @@ def require_certificate(
     if plan is not None:
         cure += f", with --reference {plan.name} --calibration FLIGHTS for a tube and a monitor"
     path = file or certificate_path(model, bound)
-    along = binding(network, vehicle, controller, plan)
+    along = binding(network, vehicle, controller, plan, deck)
+    if deck is not None:
+        return _over_deck(model, along, file, cure)
     if plan is not None:
         own = file or certificate_path(model, along)
         if own.is_file():
@@ -232,6 +242,36 @@ def require_certificate(
     if not certificate.allows_flight:
         raise Refused(_why_not(path))
     return certificate
+
+
+def _over_deck(model: Path, along: dict[str, Any], file: Path | None, cure: str) -> Certificate:
+    """Return a certificate for the flight of this binding, over a deck, or refuse."""
+    own = file or certificate_path(model, along)
+    paths = [file] if file else [own, *sorted(own.parent.glob("*.json"))]
+    refused = None
+    for path in paths:
+        if file is None and not path.is_file():
+            continue
+        try:
+            certificate = read_certificate(path)
+        except InputError:
+            if file is not None:
+                raise
+            continue
+        if not [*_differences(certificate.binding, along)]:
+            if certificate.allows_flight:
+                return certificate
+            refused = refused or path
+    if refused is not None:
+        raise Refused(_why_not(refused))
+    cure += (
+        "; over a deck also with --scenario of this very deck and with flights over it, or land on a "
+        "deck inside what is certified"
+    )
+    if file is not None:
+        differences = "; ".join(_differences(read_certificate(file).binding, along))
+        raise Refused(f"{file}: is for something else than this flight: {differences}; {cure}")
+    raise Refused(_nothing_fits(own.parent, along, f"{model}: no certificate", cure))
 
 
 def _why_not(path: Path) -> str:
@@ -307,8 +347,19 @@ def _differences(certified: dict[str, Any], flying: dict[str, Any]) -> Iterator[
     if certified["reference"] not in (None, flying["reference"]):
         there, here = certified.get("reference_name"), flying["reference_name"] or "any"
         yield f"reference: {there} ({certified['reference'][:12]}) → {here}"
+    yield from _deck_differences(certified.get("deck"), flying.get("deck"))
     if certified["gains"] != flying["gains"]:
         yield from _gain_differences(certified["gain_values"], flying["gain_values"])
+
+
+def _deck_differences(certified: Any, flying: Any) -> Iterator[str]:
+    if certified is None and flying is not None:
+        yield "surface: at rest → a deck that moves"
+    elif certified is not None and flying is None:
+        yield "surface: a deck that moves → at rest"
+    elif certified is not None:
+        for what in DeckFamily.of(certified).lacks(DeckFamily.of(flying)):
+            yield f"deck: {what}"
 
 
 def _change(before: Any, after: Any) -> str:

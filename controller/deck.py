@@ -60,9 +60,11 @@ RECORD_FIELDS = [
     ("deck_miss", np.float64, (N,)),
     ("deck_best", np.int64),
     ("deck_moved", np.float64),
+    ("deck_missed", np.float64),
 ]
 """What this adds to a controller's record: which box of the map moves (from 1; 0: none), the height of
-its top at rest [m], how it is followed; ``deck_moved`` is what the set-point was moved by [m]."""
+its top at rest [m], how it is followed; ``deck_moved`` is what the set-point was moved by, and
+``deck_missed`` how far the last reading was from what is believed since [m]."""
 
 
 def store_deck(c: Any, vehicle: Vehicle, deck: int, rest: float, way: int) -> None:
@@ -197,6 +199,7 @@ def over_deck(
     now, soon = deck_setpoint(c, t, 0.0), deck_setpoint(c, t, c.latency)
     heavier = 1.0 + c.load
     c.deck_moved = now[0]
+    c.deck_missed = z - height - c.rest_height - c.surfaces[c.deck - 1, 4]
     return (
         (p[0], p[1], p[2] + now[0]),
         (v[0], v[1], v[2] + now[1]),

@@ -21,7 +21,7 @@ noise, and is measured in calibration flights (``DeckErrors``).
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import numpy as np
@@ -126,17 +126,18 @@ class DeckErrors:
     force: float = 0.0
     """Of the command for it all, k_p, k_v, m and m lead times these four, signs included [N]."""
 
+    NAMES = (
+        "heard_m", "surface_m", "place_m", "speed_m_s", "acceleration_m_s2", "jerk_m_s3", "force_n"
+    )  # fmt: skip
+    """In JSON, in order."""
+
     def values(self) -> Array:
         """(7,) In order."""
-        return np.array(
-            [self.heard, self.surface, self.place, self.speed, self.acceleration, self.jerk,
-             self.force]
-        )  # fmt: skip
+        return np.array(astuple(self), dtype=np.float64)
 
-    @staticmethod
-    def of(values: npt.ArrayLike) -> "DeckErrors":
-        """Return them from (7,) numbers in order."""
-        return DeckErrors(*(float(v) for v in np.asarray(values)))
+    def as_dict(self) -> dict[str, float]:
+        """Return the JSON form."""
+        return dict(zip(self.NAMES, astuple(self), strict=True))
 
 
 @dataclass(frozen=True)
@@ -161,15 +162,13 @@ class DeckCells:
 
 def _widened(cells: ReferenceCells, by: list[Array]) -> ReferenceCells:
     more = np.stack(by, axis=1)
-    return ReferenceCells(
-        cells.cell, cells.low - more, cells.high + more, cells.jumps, cells.kinks
-    )
+    return ReferenceCells(cells.cell, cells.low - more, cells.high + more, cells.jumps, cells.kinks)
 
 
 def deck_cells(family: DeckFamily, plan: Plan, cell: float, count: int) -> DeckCells:
     """Return the bounds of a family over ``count`` cells of ``cell`` seconds."""
     D = family.bounds()
-    starts = np.arange(count) * cell
+    starts = np.arange(count, dtype=np.float64) * cell
     taken = taking_up_within(plan.descent_start, starts, starts + cell, 0.0)
     missing = taking_up_within(plan.descent_start, starts, starts + cell, 1.0)
     moves = np.stack([_leibniz(taken, D, k) for k in range(ORDERS)], axis=1)

@@ -120,10 +120,14 @@ def deck_errors(log: FlightLog, vehicle: Vehicle, plan: Plan, rows: slice) -> De
     under = log["truth_surface_height"] - rest_of(log)
     surface = np.abs(belief[:, :2] - under[:, None]).max(axis=1)[rows]
     blending = (log["time"] + latency >= blend_start(plan))[rows]
+    place, speed, acceleration, jerk = (float(v) for v in np.abs(off).max(axis=0))
     return DeckErrors(
         float(surface[~blending].max(initial=0.0)),
         float(surface[blending].max(initial=0.0)),
-        *(float(v) for v in np.abs(off).max(axis=0)),
+        place,
+        speed,
+        acceleration,
+        jerk,
         float(np.abs(force).max()),
     )
 

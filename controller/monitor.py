@@ -10,6 +10,7 @@ Checked at every step in free flight, from what the vehicle can measure:
     contract    |F_a - H(F_c held)| <= c + noise, per axis, F_a from rotor speed and attitude
     residual    |d^| <= bound of the force error behind the observer's low pass + noise
     mass        the mass found in hover, which a compensated plan is flown with, inside its bound
+    deck        what is measured of a deck inside what is believed, that inside the family it is of
 
 with H_z = 1/(tau s + 1), H_xy = w^2/(tau s^3 + s^2 + 2 zeta w s + w^2). The first violation ends the
 certificate: from that very step on the law flies without the learned force. An observer, now as fast
@@ -33,6 +34,8 @@ import numpy as np
 import numpy.typing as npt
 
 from neural_lander.controller.compiled import compiled
+from neural_lander.controller.deck import BLEND, deck_ahead
+from neural_lander.controller.deck_family import DeckErrors, DeckFamily
 from neural_lander.controller.errors import InputError
 from neural_lander.controller.inner_loop import InnerLoop
 from neural_lander.controller.rotation import Quaternion, Vector, body_z
@@ -45,7 +48,7 @@ LATE = 1.01
 SAMPLES = 256
 """Rows of the tube that a record holds."""
 
-QUIET, PLACE, SOLVER, TIMING, SATURATION, TILT, CONTRACT, RESIDUAL_FORCE, MASS = range(9)
+QUIET, PLACE, SOLVER, TIMING, SATURATION, TILT, CONTRACT, RESIDUAL_FORCE, MASS, DECK = range(10)
 
 SOFTER = 0.6
 """Share of the attitude loop's bandwidth that is kept after ``CONTRACT``."""
@@ -59,6 +62,7 @@ EVENTS = {
     CONTRACT: "the real force does not follow the commanded one",
     RESIDUAL_FORCE: "an unexplained force beyond the bound",
     MASS: "another mass than the bound allows",
+    DECK: "the deck moves otherwise than certified",
 }
 """What is said of each event."""
 
@@ -71,6 +75,9 @@ RECORD_FIELDS = [
     ("least_upright", np.float64),
     ("contract", np.float64, (3,)),
     ("load_limit", np.float64),
+    ("deck_watched", np.int64),
+    ("deck_heard", np.float64, (2,)),
+    ("deck_limit", np.float64, (4,)),
     ("follow", np.float64, (3, 3)),
     ("follow_input", np.float64, (3,)),
     ("follow_z", np.float64),
@@ -85,6 +92,39 @@ RECORD_FIELDS = [
     ("followed", np.float64, (3, 3)),
 ]
 """What the monitor adds to a controller's record."""
+
+
+@dataclass(frozen=True)
+class DeckLimits:
+    """What a certificate lets the vehicle see of a deck."""
+
+    heard: tuple[float, float]
+    """Bounds of |measured - believed height|, before the blend and from then on, noise included [m]."""
+    motion: tuple[float, float, float, float]
+    """Bounds of believed height over rest [m], speed, acceleration and jerk, once it is followed."""
+    setpoint: tuple[float, float]
+    """By how much the set-point's height [m] and vertical speed [m/s] may be off."""
+
+    @staticmethod
+    def of(deck: dict[str, Any], noise: float) -> "DeckLimits":
+        """Return the limits that a certificate's family and errors set; ``noise`` of position [m].
+
+        Raises:
+            InputError: the table lacks something.
+        """
+        try:
+            errors = DeckErrors(*(float(deck["errors"][key]) for key in DeckErrors.NAMES))
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                f"the certificate's deck lacks {error}; run `neural-lander certify` again"
+            ) from error
+        off = (errors.place, errors.speed, errors.acceleration, errors.jerk)
+        a, b, c, d = (float(x + e) for x, e in zip(DeckFamily.of(deck).bounds(), off, strict=False))
+        seen = 2 * noise  # a reading is of position and of the height over the deck
+        before = max(errors.heard, errors.surface)
+        return DeckLimits(
+            (before + seen, errors.surface + seen), (a, b, c, d), (errors.place, errors.speed)
+        )
 
 
 @dataclass(frozen=True)
@@ -111,6 +151,8 @@ class Limits:
     """(n, 3) bounds of the observer's force over the same rows, noise included [N]."""
     mass: float = 0.0
     """Bound of the share of mass found in hover, along a compensated plan; along others none is taken."""
+    deck: DeckLimits | None = None
+    """Of the deck that the flight goes down to; None: a surface at rest."""
 
     @staticmethod
     def of(tube: dict[str, Any]) -> "Limits":
@@ -134,6 +176,9 @@ class Limits:
                 contract=(float(x), float(y), float(z)),
                 unexplained=np.array(force, dtype=np.float64),
                 mass=float(watch.get("mass_share", 0.0)),
+                deck=DeckLimits.of(tube["deck"], float(watch["noise_position_m"]))
+                if "deck" in tube
+                else None,
             )
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(
@@ -159,6 +204,9 @@ def store_limits(c: Any, limits: Limits, inner: InnerLoop) -> None:
     c["tolerance"], c["longest_step"] = limits.tolerance, limits.longest_step
     c["least_upright"] = math.cos(limits.tilt)
     c["contract"], c["load_limit"] = limits.contract, limits.mass
+    if limits.deck is not None:
+        c["deck_watched"] = 1
+        c["deck_heard"], c["deck_limit"] = limits.deck.heard, limits.deck.motion
     period = float(c["period"])
     c["follow"], c["follow_input"] = inner.sideways(period)
     c["follow_z"] = inner.vertical(period)
@@ -170,6 +218,8 @@ def _fewer_rows(limits: Limits) -> tuple[float, Array]:
     """Return step and (SAMPLES, 9) bounds, each the greatest of those it stands for."""
     p, v = limits.noise
     table = np.concatenate([limits.position + p, limits.velocity + v, limits.unexplained], axis=1)
+    if limits.deck is not None:  # measured is from the set-point, the tube is about the reference
+        table[:, [2, 5]] += limits.deck.setpoint
     together = math.ceil((len(table) - 1) / (SAMPLES - 1))
     whole = table[:-1]
     pad = -len(whole) % together
@@ -200,6 +250,8 @@ def watch(
     c.last_step = t
     if not in_flight:
         return QUIET
+    if c.deck_watched == 1 and not follows_deck(c, t):
+        return DECK
     row = min(int(t / c.tube_step), SAMPLES - 1)
     for i in range(3):
         if not abs(p[i] - c.setpoint_position[i]) <= c.tube[row, i]:
@@ -222,6 +274,23 @@ def watch(
     if not abs(c.load) <= c.load_limit:
         return MASS
     return QUIET
+
+
+@compiled
+def follows_deck(c: Any, t: float) -> bool:
+    """Return whether the deck is where it is believed, and moves, once followed, as it may."""
+    blending = t + c.latency >= c.descent_start - BLEND
+    if not abs(c.deck_missed) <= c.deck_heard[1 if blending else 0]:
+        return False
+    if t < c.descent_start:
+        return True
+    now, soon = deck_ahead(c, 0.0), deck_ahead(c, c.latency)
+    return bool(
+        abs(now[0]) <= c.deck_limit[0]
+        and abs(now[1]) <= c.deck_limit[1]
+        and abs(soon[2]) <= c.deck_limit[2]
+        and abs(soon[3]) <= c.deck_limit[3]
+    )
 
 
 @compiled

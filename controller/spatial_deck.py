@@ -10,7 +10,7 @@ so that against F0 at the same instant, beside noise, F_c(t) - F0(t) has
 middles, (1 - beta0) m j_D; and so nu(s) has the part (1 - beta0) m (lead - h / 2) j_D(s), which the model
 knows, and, bounded here,
 
-    the hold      (1 - beta0) m h (|j_D| / 2 + (h / 2 + lead) |j_D'|): a period is held, on average half of it
+    the hold      (1 - beta0) m h (|j_D| / 2 + (h / 2 + lead) |j_D'|)
     the slopes    (beta - beta0) m (L + lead) |j_D|, with beta of the sample, beta0 of the moment held at
     a border      where the middles change between t and s: (L + h) m |beta0 - beta0'| |j_D|
 

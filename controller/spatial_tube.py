@@ -465,16 +465,16 @@ def _outside(
         noise[i : i + reach + 2] += moved
     measured = np.array(
         [
-            loop.observer_noise(
-                s.slopes, s.tilt, s.thrust[1], errors.step, s.sideways, s.surface
-            )
+            loop.observer_noise(s.slopes, s.tilt, s.thrust[1], errors.step, s.sideways, s.surface)
             for s in segments
         ]
     )[of_cell]
     measured = running_maximum(measured, math.ceil(loop.period / cell - 1e-9))
     jerk: Array | float = 0.0
     if moves is not None and loop.deck_lead is not None:
-        noise = noise + deck_left([(s.slopes, s.tilt) for s in segments], loop, of_cell, moves, cell)
+        noise = noise + deck_left(
+            [(s.slopes, s.tilt) for s in segments], loop, of_cell, moves, cell
+        )
         jerk = moves[:, JERK]
     columns = []
     for j, axis in enumerate(AXES):

@@ -90,8 +90,7 @@ def assumptions_in_space(
         f"control every {loop.period:g} s, applied at most {loop.latency:g} s after the measurement",
         f"the estimate is off by at most {loop.noise_position:g} m, {loop.noise_velocity:g} m/s "
         f"and {vehicle.noise.attitude:g} rad; it does not lag",
-        "free flight over a level surface at rest: no contact, and height changes with z alone; "
-        "the heading stays the same",
+        _below(tube),
     ]
     if loop.observer:
         lines.append(
@@ -105,6 +104,25 @@ def assumptions_in_space(
             f"by at most {share:.2%}, which is in the tube"
         )
     return tuple(lines)
+
+
+def _below(tube: dict[str, Any]) -> str:
+    """Return what the vehicle comes down to."""
+    deck = tube.get("deck")
+    if deck is None:
+        return (
+            "free flight over a level surface at rest: no contact, and height changes with z alone; "
+            "the heading stays the same"
+        )
+    errors = deck["errors"]
+    return (
+        "free flight, at one heading, over a deck whose surface under the vehicle rises and falls by at "
+        f"most {deck['swing_m']:.3g} m at no more than {deck['frequency_hz']:.3g} Hz, or in any way with "
+        "no more height, speed, acceleration and jerk, tilted by at most "
+        f"{math.degrees(math.atan(deck['slope'])):.3g} degrees; its motion is believed to be what it is "
+        f"as well as in the calibration flights, the set-point within {errors['place_m']:.2g} m and the "
+        f"command within {errors['force_n']:.2g} N; no edge of it under a rotor"
+    )
 
 
 def watched(loop: VerticalLoop, vehicle: Vehicle, tube: dict[str, Any] | None) -> tuple[str, ...]:
@@ -121,6 +139,12 @@ def watched(loop: VerticalLoop, vehicle: Vehicle, tube: dict[str, Any] | None) -
         if loop.observer:
             lines.append(
                 f"disturbance estimate below its bound of the moment, at most {a:.3g}/{b:.3g}/{c:.3g} N"
+            )
+        if "deck" in tube:
+            errors = tube["deck"]["errors"]
+            lines.append(
+                f"the deck within {errors['surface_m']:.2g} m of where it is believed, noise aside, and "
+                "what is believed of its motion inside its bounds"
             )
         if watch.get("mass_share"):
             lines.append(f"mass found in hover within {watch['mass_share']:.2%} of the file's")

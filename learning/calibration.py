@@ -5,6 +5,7 @@ The unit is the flight. Of each one, flown with the model, controller and gains 
     e0    the constant part of the learned force's error: its median over the flight, per axis
     e1    the greatest of what changes, |m (v' + g e3) - T R e3 - phi - e0|
     c     the greatest |F_a - H(F_held)|, what the contract of the inner loop leaves
+    d     over a deck, how far off its motion was believed to be (``DeckErrors``)
 
 and one joint score is the greatest of all these over its fixed shape, S = max |x| / w. By
 exchangeability the next flight's score stays below the k-th smallest of n with probability
@@ -35,6 +36,8 @@ from scipy.spatial.transform import Rotation
 from scipy.stats import beta
 
 from neural_lander.controller.compiled import blank_record
+from neural_lander.controller.deck_family import DeckErrors, DeckFamily
+from neural_lander.controller.deck_log import deck_errors
 from neural_lander.controller.errors import InputError, Refused
 from neural_lander.controller.flight_log import FlightLog, read_flight_log
 from neural_lander.controller.inner_loop import InnerLoop
@@ -80,6 +83,18 @@ SHAPES_FAST = Shapes((0.0015,) * 3, (0.016,) * 3, (0.008, 0.008, 0.009), (0.0006
 """Along compensated plans: short flights, in which the noise of the force's label weighs more."""
 
 
+SHAPES_DECK = DeckErrors(1.0, 0.0015, 0.0012, 0.0022, 0.0045, 0.018, 0.040)
+"""Of what is believed of a deck, in SI; the first as a share of how far it swings. From flights over
+decks other than those that calibrate."""
+
+
+def deck_shapes(family: DeckFamily) -> Array:
+    """Return the shapes (7,) of a deck's errors; ones where nothing was heard before the blend."""
+    w = SHAPES_DECK.values()
+    w[0] = max(w[0] * family.swing, w[1])
+    return w
+
+
 @dataclass(frozen=True)
 class Score:
     """What one flight showed, each per axis (3,) [N]."""
@@ -93,12 +108,19 @@ class Score:
     contract: Array
     contract_step: Array
     """How far c moves in a control period."""
+    deck: DeckErrors | None = None
+    """Of the deck below; None: there was none."""
 
-    def joint(self, weight: float, shapes: Shapes = SHAPES) -> float:
+    def joint(
+        self, weight: float, shapes: Shapes = SHAPES, family: DeckFamily | None = None
+    ) -> float:
         """Return the greatest share of a shape."""
         parts = [self.constant, self.changing, self.contract, self.contract_step]
         found = np.abs(np.stack(parts))
-        return float((found / (weight * shapes.table())).max())
+        most = float((found / (weight * shapes.table())).max())
+        if self.deck is None or family is None:
+            return most
+        return max(most, float((self.deck.values() / deck_shapes(family)).max()))
 
 
 @dataclass(frozen=True)
@@ -117,6 +139,8 @@ class Calibration:
     rank: int
     """k, of the flights in the order of their scores."""
     scores: tuple[Score, ...]
+    deck: tuple[DeckFamily, DeckErrors] | None = None
+    """Over which decks, and how far off these are believed to be; None: over a surface at rest."""
 
     @property
     def confidence(self) -> float:
@@ -131,6 +155,7 @@ class Calibration:
             "changing_n": list(self.changing),
             "contract_n": list(self.contract),
             "contract_step_n": list(self.contract_step),
+            **({} if self.deck is None else {"deck": self.deck[1].as_dict()}),
             "alpha": self.alpha,
             "flights": len(self.scores),
             "rank": self.rank,
@@ -149,6 +174,7 @@ class Calibration:
 def calibrate(
     paths: Sequence[Path], vehicle: Vehicle, network: Network, controller: str,
     trained_on: Sequence[str] = (), alpha: float = 0.1, plan: Plan | None = None,
+    deck: DeckFamily | None = None,
 ) -> Calibration:  # fmt: skip
     """Return the bounds from flights of this very loop.
 
@@ -160,10 +186,11 @@ def calibrate(
         trained_on: digests of the flights that training or selection saw, as the bundle has them.
         alpha: probability that the next flight leaves a bound.
         plan: what the certificate is along; None: the flights may be of any.
+        deck: and over which decks; None: over a surface at rest.
 
     Raises:
-        InputError: alpha out of range, a log of another controller, model, vehicle or plan, a file
-            given twice, or one that training saw.
+        InputError: alpha out of range, a log of another controller, model, vehicle, plan or deck, a
+            file given twice, or one that training saw.
         Refused: too few flights for alpha.
     """
     if not 0 < alpha < 1:
@@ -183,7 +210,8 @@ def calibrate(
         _check(log, path, vehicle, network, controller)
         if plan is not None:
             _check_plan(log, path, plan)
-        scores.append(_score(log, path, digest, vehicle, network))
+        _check_deck(log, path, deck)
+        scores.append(_score(log, path, digest, vehicle, network, None if deck is None else plan))
     rank = math.ceil((len(paths) + 1) * (1 - alpha) - 1e-9)
     if rank > len(paths):
         needed = math.ceil((1 - alpha) / alpha - 1e-9)
@@ -192,7 +220,7 @@ def calibrate(
             f"{needed - len(paths)}, needed in all: {needed}"
         )
     shapes = SHAPES_FAST if plan is not None and plan.compensated else SHAPES
-    joint = sorted(score.joint(vehicle.weight, shapes) for score in scores)[rank - 1]
+    joint = sorted(score.joint(vehicle.weight, shapes, deck) for score in scores)[rank - 1]
 
     def bound(shape: tuple[float, float, float]) -> tuple[float, float, float]:
         x, y, z = (joint * s * vehicle.weight for s in shape)
@@ -201,7 +229,7 @@ def calibrate(
     return Calibration(
         bound(shapes.constant), bound(shapes.changing), bound(shapes.contract),
         bound(shapes.contract_step), alpha, rank,
-        tuple(scores),
+        tuple(scores), None if deck is None else (deck, DeckErrors(*(joint * deck_shapes(deck)))),
     )  # fmt: skip
 
 
@@ -230,6 +258,21 @@ def _check(log: FlightLog, path: Path, vehicle: Vehicle, network: Network, contr
         )
 
 
+def _check_deck(log: FlightLog, path: Path, deck: DeckFamily | None) -> None:
+    """Refuse a log of a flight over another deck, or over one where none is asked for."""
+    found = log.metadata.get("deck")
+    if found == (None if deck is None else deck.as_dict()):
+        return
+    here, there = (
+        "a surface at rest" if d is None else f"a deck with {d}"
+        for d in (found, None if deck is None else deck.as_dict())
+    )
+    raise InputError(
+        f"{path}: flown over {here}, expected {there}; calibration flights are flown in the scenario "
+        "that is to be certified: give it to `collect` and to `certify`, with --scenario"
+    )
+
+
 def _check_plan(log: FlightLog, path: Path, plan: Plan) -> None:
     """Refuse a log of another plan: its errors are those of other heights and speeds."""
     log.require(("reference_height",), "a calibration flight")
@@ -254,14 +297,18 @@ def _check_plan(log: FlightLog, path: Path, plan: Plan) -> None:
         )
 
 
-def _score(log: FlightLog, path: Path, digest: str, vehicle: Vehicle, network: Network) -> Score:
-    """Return what one flight showed until its first contact."""
+def _score(
+    log: FlightLog, path: Path, digest: str, vehicle: Vehicle, network: Network,
+    over: Plan | None = None,
+) -> Score:  # fmt: skip
+    """Return what one flight showed until its first contact; ``over`` a deck along this plan."""
     labels = residual_labels(log, vehicle, CUTOFF, math.inf)  # what nobody explains counts most
     error = (labels.force - network.force(labels.state))[labels.valid]
     constant = np.median(error, axis=0)
     return Score(
         path.name, digest, constant, np.abs(error - constant).max(axis=0),
         *contract_error(log, vehicle),
+        None if over is None else deck_errors(log, vehicle, over, until_contact(log)),
     )  # fmt: skip
 
 
@@ -279,10 +326,7 @@ def contract_error(log: FlightLog, vehicle: Vehicle) -> tuple[Array, Array]:
             f"rows are {step * 1e3:.3g} ms apart, expected the control period of "
             f"{period * 1e3:.3g} ms: the contract of the inner loop is checked step by step"
         )
-    free = log["contact"] < 0.5
-    if "phase" in log:
-        free &= log["phase"] == 0
-    rows = slice(0, len(free) if free.all() else int(np.argmin(free)))
+    rows = until_contact(log)
     gaps = np.flatnonzero(steps[: rows.stop - 1] > 1.5 * period)
     if len(gaps):
         raise InputError(
@@ -296,6 +340,14 @@ def contract_error(log: FlightLog, vehicle: Vehicle) -> tuple[Array, Array]:
     sections = butter(2, CONTRACT_CUTOFF, fs=1 / period, output="sos")
     left = sosfiltfilt(sections, wrong, axis=0)
     return np.abs(left).max(axis=0), np.abs(np.diff(left, axis=0)).max(axis=0)
+
+
+def until_contact(log: FlightLog) -> slice:
+    """Return the rows before a leg may touch or the law pushes down."""
+    free = log["contact"] < 0.5
+    if "phase" in log:
+        free &= log["phase"] == 0
+    return slice(0, len(free) if free.all() else int(np.argmin(free)))
 
 
 def followed(command: Array, before: Array, inner: InnerLoop, period: float) -> Array:

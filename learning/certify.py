@@ -32,7 +32,9 @@ from neural_lander.controller.certificate import (
     read_certificate,
     write_certificate,
 )
+from neural_lander.controller.deck_family import DeckFamily
 from neural_lander.controller.errors import InputError
+from neural_lander.controller.feed_forward import lead_of
 from neural_lander.controller.files import read_json, sha256_of, sha256_of_file
 from neural_lander.controller.force_slopes import ForceSlopes
 from neural_lander.controller.loop_model import VerticalLoop
@@ -51,7 +53,7 @@ from neural_lander.learning.level_force import LevelForce
 from neural_lander.learning.restricted_force import RestrictedForce
 from neural_lander.learning.slopes import UNITS, Box, Interval, layer_norm_bound, slope_intervals
 from neural_lander.learning.space_report import space_table
-from neural_lander.learning.spatial_boxes import SpatialProof
+from neural_lander.learning.spatial_boxes import SpatialProof, Swinging
 from neural_lander.learning.spatial_proof import prove_space
 from neural_lander.learning.tube_proof import prove_tube
 from neural_lander.learning.tube_report import tube_channels, tube_remedies, tube_table
@@ -73,6 +75,7 @@ def certify(
     errors: ErrorBounds | None = None,
     start: Start | None = None,
     calibration: Calibration | None = None,
+    deck: DeckFamily | None = None,
 ) -> tuple[Certificate, Path]:
     """Decide on a model bundle in the vertical loop of ``vehicle`` and write the certificate.
 
@@ -89,10 +92,13 @@ def certify(
         errors: bounds of the learned force's error, for the tube; None: the model's estimate.
         start: of the flight along the plan; None: at rest on it, with thrust equal to weight.
         calibration: bounds from flights of this loop: the tube is then in three dimensions.
+        deck: the decks that the plan goes down to; wants a calibration over them. None: the surface
+            is at rest.
 
     Raises:
-        InputError: a controller without a learned force, a bundle that cannot be read, whose
-            inputs are others than height, vertical speed and thrust, or without clamp or envelope.
+        InputError: a deck without calibration flights over it, a controller without a learned force, a
+            bundle that cannot be read, whose inputs are others than height, vertical speed and thrust,
+            or without clamp or envelope.
     """
     if controller not in CONTROLLERS:
         raise InputError(
@@ -107,7 +113,18 @@ def certify(
     info = read_json(where)
     box = _box(network, info, where)
 
-    bound = binding(network, vehicle, controller, plan)
+    if deck is not None and (calibration is None or plan is None):
+        raise InputError(
+            "a tube over a deck that moves needs flights over it: give --calibration FLIGHTS, flown with "
+            "`neural-lander collect --scenario` of this deck"
+        )
+    measured = None if calibration is None or calibration.deck is None else calibration.deck[0]
+    if deck != measured:
+        raise InputError(
+            f"the calibration is over {measured or 'a surface at rest'}, the tube over "
+            f"{deck or 'a surface at rest'}; calibrate with flights over what is certified"
+        )
+    bound = binding(network, vehicle, controller, plan, deck)
     path = out or certificate_path(model, bound)
     if plan is None and calibration is not None:
         raise InputError("calibration flights are for a tube; say along which --reference it is")
@@ -135,7 +152,10 @@ def certify(
     helps: tuple[dict[str, Any], ...] = ()
     if plan is not None and calibration is not None:
         space_loop = SpatialLoop.of(vehicle, controller)
-        inside = _in_space(plan, network, space_loop, calibration, start, report)
+        below = None
+        if calibration.deck is not None:
+            below = Swinging(*calibration.deck, lead_of(vehicle)[2])
+        inside = _in_space(plan, network, space_loop, calibration, start, report, below)
         conditions, certified = inside.conditions, inside.certified
         tube = space_table(inside, plan, space_loop)
         if certified:
@@ -209,6 +229,7 @@ def _in_space(
     calibration: Calibration,
     start: Start,
     report: Progress,
+    deck: Swinging | None = None,
 ) -> SpatialProof:
     """Prove the tube in three dimensions with the bounds of the calibration."""
     errors = SpatialErrors(
@@ -222,7 +243,7 @@ def _in_space(
     force = RestrictedForce.of(network)
     return prove_space(
         plan, force, loop, errors, begin,
-        progress=lambda share, text: report(0.2 + 0.75 * share, text),
+        progress=lambda share, text: report(0.2 + 0.75 * share, text), deck=deck,
     )  # fmt: skip
 
 
@@ -258,7 +279,9 @@ def _fallback(
     start = SpatialStart(
         (float(p[0]), float(p[1]), float(p[2])), (float(v[0]), float(v[1]), float(v[2])), None
     )
-    tried = prove_space(plan, force.scaled(0.0), SpatialLoop.of(vehicle, "observer"), errors, start)
+    tried = prove_space(
+        plan, force.scaled(0.0), SpatialLoop.of(vehicle, "observer"), errors, start, deck=proof.deck
+    )
     failed = [c for c in tried.conditions if not c.holds]
     where = [f"{c.name} on {c.axis}, {c.bin}: {c.statement}" for c in failed]
     return {

@@ -53,6 +53,7 @@ def space_table(proof: SpatialProof, plan: Plan, loop: SpatialLoop) -> dict[str,
         "rounds": proof.rounds,
         "start": {"position": list(proof.start.position), "velocity": list(proof.start.velocity)},
         "bins": bins,
+        **deck_table(proof),
     }
     tube = proof.tube
     if tube is None or not tube.finite:
@@ -84,6 +85,14 @@ def space_table(proof: SpatialProof, plan: Plan, loop: SpatialLoop) -> dict[str,
         "shares_xy": {k: round(v, 4) for k, v in tube.shares["x"].items()},
         "watch": _watch(proof, loop),
     }
+
+
+def deck_table(proof: SpatialProof) -> dict[str, Any]:
+    """Return the JSON form of the decks that a proof is about; nothing for a surface at rest."""
+    if proof.deck is None:
+        return {}
+    errors = {key: float(x) for key, x in proof.deck.errors.as_dict().items()}
+    return {"deck": {**proof.deck.family.as_dict(), "errors": errors}}
 
 
 def _watch(proof: SpatialProof, loop: SpatialLoop) -> dict[str, Any]:

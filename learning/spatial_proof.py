@@ -150,8 +150,8 @@ def _check_deck(plan: Plan, deck: Swinging) -> None:
     """Refuse a family that bounds nothing, and a plan for which what is fed forward is not worked out."""
     if plan.compensated:
         raise InputError(
-            f"the plan {plan.name!r} feeds its own delays forward, and over a deck that moves there is no "
-            "tube along such a one; take --reference s-curve"
+            f"the plan {plan.name!r} feeds its own delays forward, and over a deck that moves there is "
+            "no tube along such a one; take --reference s-curve"
         )
     numbers = [deck.family.swing, deck.family.frequency, deck.family.slope, *deck.errors.values()]
     if not all(v >= 0 and math.isfinite(v) for v in numbers):

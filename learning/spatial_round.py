@@ -207,7 +207,9 @@ class Round:
             ("error", "m", tube.greatest[0], SWAY[0]),
             ("speed", "m/s", max(tube.velocity[:, 0].max(), tube.after.velocity[0]), SWAY[1]),
         ):
-            statement = f"greatest sideways {what} below what the deck's pitch was counted for [{unit}]"
+            statement = (
+                f"greatest sideways {what} below what the deck's pitch was counted for [{unit}]"
+            )
             found.append(Condition.of("H4", "x", "all heights", statement, float(most), limit))
         return found
 

@@ -2,6 +2,7 @@
 
     python scripts/certified_landings.py --out DIR [--aero rotor PATH ...] [--seeds 0:1000] [--json]
     python scripts/certified_landings.py --out DIR --reference fastest --thrust-room 0.36:0.22
+    python scripts/certified_landings.py --out DIR --scenario deck
 
 Two tables. Inside the assumptions: how many landings left their tube or made the monitor speak (none
 should), and how much of the tube they used, x/y/z, from half a second on (at the start the tube is
@@ -24,6 +25,7 @@ from rich.progress import track
 from rich.table import Table
 
 from neural_lander.controller.certificate import why_refused
+from neural_lander.controller.deck_log import off_the_reference
 from neural_lander.controller.errors import Refused
 from neural_lander.controller.fastest import FASTEST
 from neural_lander.controller.files import require_folder
@@ -40,6 +42,7 @@ from neural_lander.sim.collect import collect
 from neural_lander.sim.gate import FlightOptions, flight_of
 from neural_lander.sim.physics import load_aerodynamics
 from neural_lander.sim.rollout import Flight, fly
+from neural_lander.sim.scenario import load_scenario
 from neural_lander.sim.statistics import share
 from neural_lander.sim.summary import along_the_plan
 
@@ -62,13 +65,24 @@ def certified_flight(vehicle: Vehicle, name: str, aero: str, out: Path, args: An
         flights = collect(vehicle, 8, 60.0, args.train_seed, out / "flights", aero)
         train(flights, vehicle, TrainingSettings(seed=args.train_seed, baselines=False), model)
     options = FlightOptions(
-        name, "flat", args.reference, aero, model, None, True, "hybrid", args.touchdown_speed, room
+        name,
+        args.scenario,
+        args.reference,
+        aero,
+        model,
+        None,
+        True,
+        "hybrid",
+        args.touchdown_speed,
+        room,
     )
     uncertified = flight_of(options, CONTROLLER)
     paths = collect_landings(uncertified, args.calibration, 2, out / "calibration")
     flown = Flown(model, vehicle, CONTROLLER, args.touchdown_speed, room)
-    where = tube_options(args.reference, "flat", None, 0.0, flown, True)
-    bounds = calibration_of(paths, args.alpha, model, vehicle, CONTROLLER, where["plan"])
+    where = tube_options(args.reference, args.scenario, None, 0.0, flown, True)
+    bounds = calibration_of(
+        paths, args.alpha, model, vehicle, CONTROLLER, where["plan"], where["deck"]
+    )
     certificate, _ = certify(model, vehicle, CONTROLLER, calibration=bounds, **where)
     if not certificate.certified:
         raise Refused(why_refused(certificate))
@@ -86,7 +100,7 @@ def land(flight: Flight, seeds: Sequence[int], what: str, console: Console) -> d
         log, figures = landing.log, landing.summary
         contact = np.flatnonzero(log["truth_contact_force"] > 0)
         until = along_the_plan(log, int(contact[0]) if len(contact) else None)
-        off = np.abs(log["truth_position"] - log["setpoint_position"])[:until]
+        off = np.abs(off_the_reference(log, flight.plan.descent_start))[:until]
         share_of_tube = off / flight.limits.tube_at(log["time"][:until])
         left = share_of_tube.max(axis=1) > 1
         count["landings"] += 1
@@ -159,6 +173,7 @@ def main() -> None:
     )
     parser.add_argument("--vehicle", default="intel-aero")
     parser.add_argument("--aero", nargs="+", default=["rotor"])
+    parser.add_argument("--scenario", default="flat", help="one level surface, or a deck")
     parser.add_argument("--reference", default="s-curve")
     parser.add_argument("--touchdown-speed", type=float, default=0.13, help="of fastest, m/s")
     parser.add_argument("--thrust-room", metavar="BELOW:ABOVE", help="of fastest, for its tube")
@@ -177,6 +192,7 @@ def main() -> None:
     )
     for aero in args.aero:
         load_aerodynamics(aero, vehicle)
+    load_scenario(args.scenario)
     require_folder(args.out)
     console = Console(stderr=args.json, width=200)
     result: dict[str, Any] = {}

@@ -289,8 +289,9 @@ def certify(
         options = tube_options(along, scenario, epsilon, epsilon_constant, flown, bool(calibration))
         with progress_bar("certify") as progress:
             bounds = calibration_of(
-                calibration or [], alpha, model, known, controller, options.get("plan")
-            )
+                calibration or [], alpha, model, known, controller, options.get("plan"),
+                options.get("deck"),
+            )  # fmt: skip
             certificate, path = run_certify(
                 model, known, controller, out, progress, calibration=bounds, **options
             )

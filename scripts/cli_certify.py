@@ -9,6 +9,7 @@ ALPHA = 0.1
 """Default probability that a flight leaves the bounds of its calibration."""
 
 if TYPE_CHECKING:
+    from neural_lander.controller.deck_family import DeckFamily
     from neural_lander.controller.fastest import ThrustRoom
     from neural_lander.controller.setpoint import Plan
     from neural_lander.controller.vehicle import Vehicle
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 def calibration_of(
     flights: Sequence[Path], alpha: float, model: Path, vehicle: "Vehicle", controller: str,
-    plan: "Plan | None" = None,
+    plan: "Plan | None" = None, deck: "DeckFamily | None" = None,
 ) -> "Calibration | None":  # fmt: skip
     """Return the bounds from calibration flights; None where there are none.
 
@@ -46,7 +47,7 @@ def calibration_of(
     where = model / "model.json" if model.is_dir() else model.with_suffix(".json")
     logs = read_json(where).get("training_logs")
     seen = list(logs.values()) if isinstance(logs, dict) else []
-    return calibrate(flight_paths(flights), vehicle, network, controller, seen, alpha, plan)
+    return calibrate(flight_paths(flights), vehicle, network, controller, seen, alpha, plan, deck)
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def tube_options(
     flown: Flown | None = None,
     calibrated: bool = False,
 ) -> dict[str, Any]:
-    """Return plan, errors and start for ``certify``; nothing where no reference is given.
+    """Return plan, errors, start and deck for ``certify``; nothing where no reference is given.
 
     The plan is the one that ``land`` flies in the same scenario, the start what it allows there.
     ``flown`` is for the fastest one, whose tube needs flights to calibrate it with (``calibrated``).
@@ -98,10 +99,20 @@ def tube_options(
             "fly, without tube and monitor"
         )
     known = load_scenario(scenario)
-    if known.has_edges or known.travels:
+    if known.terrain.surfaces or known.travels:
         raise InputError(
             f"there is no tube in scenario '{scenario}': the proof is of a descent over one level "
             "surface; take a scenario without [[surface]] and end_x, end_y"
+        )
+    if known.deck is not None and reference == FASTEST:
+        raise InputError(
+            f"there is no tube along --reference {FASTEST} in scenario '{scenario}': over a deck the "
+            "proof is about plans that do not feed their own delays forward; take s-curve"
+        )
+    if known.deck is not None and not calibrated:
+        raise InputError(
+            f"scenario '{scenario}' has a deck that moves, and a tube over it wants flights to calibrate "
+            "it with: give --calibration FLIGHTS"
         )
     if reference == FASTEST and flown is not None:
         from neural_lander.controller.network import load_network
@@ -121,4 +132,5 @@ def tube_options(
         "plan": plan,
         "errors": errors,
         "start": Start(known.start_spread, known.start_speed_spread, None),
+        "deck": None if known.deck is None else known.deck.family(known.start_x),
     }

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neural_lander.controller.compiled import compiled
+from neural_lander.controller.deck_family import DeckFamily
 from neural_lander.controller.rotation import Quaternion, Vector
 from neural_lander.controller.terrain import Surface
 from neural_lander.sim.table import check, within
@@ -62,6 +63,12 @@ class Deck:
     def amplitude(self, x: float) -> float:
         """Return a bound of the swing of the deck's top at x, whatever the phases [m]."""
         return self.heave + abs(x - self.x) * math.tan(math.radians(self.pitch_deg))
+
+    def family(self, x: float) -> DeckFamily:
+        """Return what a certificate for a landing at x has to allow."""
+        return DeckFamily(
+            self.amplitude(x), self.frequency_hz, math.tan(math.radians(self.pitch_deg))
+        )
 
     def bounds(self, x: float) -> tuple[float, float, float]:
         """Return bounds of the deck's upward speed [m/s], acceleration [m/s^2], jerk [m/s^3] at x.

@@ -8,7 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from neural_lander.controller.certificate import plan_digest, require_certificate
+from neural_lander.controller.deck import PREDICTED
 from neural_lander.controller.errors import InputError, Refused
 from neural_lander.controller.fastest import FASTEST, SPEED, ThrustRoom, speed_seen
 from neural_lander.controller.landing_controller import is_learned
@@ -16,6 +19,7 @@ from neural_lander.controller.model_parts import bundle_of, fitted_radius, needs
 from neural_lander.controller.monitor import Limits
 from neural_lander.controller.network import load_network
 from neural_lander.controller.vehicle import load_vehicle
+from neural_lander.sim.deck import Deck
 from neural_lander.sim.landing_site import check_site
 from neural_lander.sim.rollout import Flight
 from neural_lander.sim.scenario import Scenario, load_scenario
@@ -92,12 +96,18 @@ def flight_of(options: FlightOptions, controller: str, scenario: Scenario | None
         return flight
     if options.uncertified:
         return replace(flight, certified=False)
-    if flight.scenario.deck is not None:
+    deck = flight.scenario.deck
+    if deck is not None and flight.deck_way != PREDICTED:
         raise Refused(
-            f"scenario '{flight.scenario.name}' has a deck that moves, and a certificate is about one "
-            "level surface at rest; fly with --uncertified"
+            "the deck's motion is not fed forward here, and a certificate is about one that is; fly with "
+            "--uncertified"
         )
-    if flight.scenario.has_edges:
+    if deck is not None and flight.plan.compensated:
+        raise Refused(
+            f"--reference {flight.reference} feeds its own delays forward, which no certificate over a "
+            "deck is about; take s-curve, or fly with --uncertified"
+        )
+    if flight.scenario.terrain.surfaces:
         raise Refused(
             f"scenario '{flight.scenario.name}' has surfaces with edges, and a certificate is about one "
             "level surface: at an edge the learned force changes sideways, too; fly with --uncertified"
@@ -118,10 +128,29 @@ def flight_of(options: FlightOptions, controller: str, scenario: Scenario | None
     certificate = require_certificate(
         bundle_of(model, controller), network, vehicle, controller, options.certificate,
         options.vehicle, flight.plan,
+        None if deck is None else deck.family(flight.scenario.start_x),
     )  # fmt: skip
     tube = certificate.tube
     limits = Limits.of(tube) if tube is not None and "watch" in tube else None
+    if deck is not None:
+        assert limits is not None
+        _require_under_rotors(flight, deck, limits)
     return replace(flight, certified=True, limits=limits)
+
+
+def _require_under_rotors(flight: Flight, deck: Deck, limits: Limits) -> None:
+    """Refuse a deck with an edge that may come under a rotor: there the learned force is another."""
+    x, y = flight.scenario.end
+    rotors, tube = flight.vehicle.rotors, limits.position.max(axis=0)
+    beyond = float(np.linalg.norm(rotors.positions[:, :2], axis=1).max()) + rotors.radius
+    needed = beyond + float(tube[:2].max()) + limits.noise[0]
+    found = deck.surface.inside(x, y)
+    if found < needed:
+        raise Refused(
+            f"scenario '{flight.scenario.name}': the deck ends {found:.2f} m from where the vehicle "
+            f"comes down, and its rotors may reach {needed:.2f} m; land nearer to its middle, or on a "
+            "larger one"
+        )
 
 
 def descent_speed_of(options: FlightOptions, controllers: Sequence[str]) -> float:

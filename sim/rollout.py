@@ -191,7 +191,9 @@ def fly(flight: Flight, seed: int) -> Landing:
         swing=swing,
     )  # fmt: skip
     wall = time.perf_counter() - begun
-    named = {"scenario": scenario.name, "reference": flight.reference}
+    named: dict[str, Any] = {"scenario": scenario.name, "reference": flight.reference}
+    if scenario.deck is not None:
+        named["deck"] = scenario.deck.family(scenario.start_x).as_dict()
     log = flight_log(rows, flight, seed, **named, **flown_by(flight, plan))
     log = with_surface(log, scenario, swing)
     summary = summarise(log, outcome, plan, flight.vehicle, flight.limits, scenario.lands)

@@ -87,11 +87,6 @@ class Scenario:
         return 0 if self.deck is None else len(self.terrain.surfaces) + 1
 
     @property
-    def has_edges(self) -> bool:
-        """Whether anything stands on the floor."""
-        return bool(self.ground.surfaces)
-
-    @property
     def travels(self) -> bool:
         """Whether it flies somewhere else first."""
         return self.end != (self.start_x, self.start_y)

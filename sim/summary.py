@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from neural_lander.controller.deck_log import off_the_reference
 from neural_lander.controller.flight_log import FlightLog
 from neural_lander.controller.landing_controller import KINDS
 from neural_lander.controller.monitor import EVENTS, Limits
@@ -110,7 +111,7 @@ def summarise(
         "tilt_max_rad": float(tilt.max()),
         "saturated_share": float(at_limit[before_cut].any(axis=-1).mean()),
         "solver_failures": int((log["solver_ok"][before_cut] == 0).sum()),
-        **_tube(log, until, limits),
+        **_tube(log, until, limits, plan),
     }
 
 
@@ -144,7 +145,7 @@ def along_the_plan(log: FlightLog, contact: int | None) -> int:
     return int(pushing[0]) if len(pushing) else until
 
 
-def _tube(log: FlightLog, until: int, limits: Limits | None) -> dict[str, Any]:
+def _tube(log: FlightLog, until: int, limits: Limits | None, plan: Plan) -> dict[str, Any]:
     """Return how the true flight stood to its tube until first contact, and what the monitor said."""
     until = along_the_plan(log, until)
     figures: dict[str, Any] = {
@@ -154,7 +155,7 @@ def _tube(log: FlightLog, until: int, limits: Limits | None) -> dict[str, Any]:
     if limits is None:
         return figures
     rows = slice(0, until)
-    off = np.abs(log["truth_position"][rows] - log["setpoint_position"][rows])
+    off = np.abs(off_the_reference(log, plan.descent_start)[rows])
     tube = limits.tube_at(log["time"][rows])
     event = log["monitor"]
     at = int(np.argmax(event > 0)) if (event > 0).any() else None

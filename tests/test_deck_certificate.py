@@ -1,0 +1,261 @@
+"""Over a deck: the family holds its motions and no more, no flight leaves its tube, the gate knows it."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from neural_lander.controller.deck import BLEND, deck_setpoint
+from neural_lander.controller.deck_family import (
+    DeckErrors,
+    DeckFamily,
+    deck_cells,
+    taking_up,
+)
+from neural_lander.controller.errors import InputError
+from neural_lander.controller.landing_controller import controller_record
+from neural_lander.controller.spatial_deck import deck_left
+from neural_lander.controller.spatial_tube import SpatialErrors, SpatialStart, tube_in_space
+from neural_lander.controller.terrain import Terrain
+from neural_lander.controller.vehicle import load_vehicle
+from neural_lander.learning.spatial_boxes import Swinging
+from neural_lander.learning.spatial_proof import prove_space
+from neural_lander.sim.deck import Deck
+
+from .deck_flight import PLAN, SLOPES, fly, ground, taken_up
+from .spatial_cases import LOOP, NO_ERRORS, QUIET
+
+AERO = load_vehicle("intel-aero")
+CELL = 0.012
+LEAD = 0.04
+LIVELY = DeckFamily(0.12, 0.6)
+CALM = DeckFamily(0.10, 0.3, math.tan(math.radians(2.0)))
+
+
+# --- the family ----------------------------------------------------------------------------------
+
+
+@settings(max_examples=40)
+@given(
+    share=st.floats(0, 1), slower=st.floats(0.1, 1), phases=st.tuples(*[st.floats(0, 6.28)] * 2),
+    seed=st.integers(0, 999),
+)  # fmt: skip
+def test_no_motion_inside_the_bounds_leaves_the_cells(share, slower, phases, seed):
+    """One swing, or two that share the bounds, one of them slower."""
+    waves = [(share * 0.12, 0.6, phases[0]), ((1 - share) * 0.12, slower * 0.6, phases[1])]
+    cell, count = 0.05, 80
+    cells = deck_cells(LIVELY, PLAN, cell, count)
+    times = np.random.default_rng(seed).uniform(0, cell * count, 2000)
+    moves, d = taken_up(waves, times)
+    at = (times / cell).astype(int)
+    assert (np.abs(moves) <= cells.moves[at] * (1 + 1e-9) + 1e-12).all()
+    assert (np.abs(moves - d)[:, :2] <= cells.over[at] * (1 + 1e-9) + 1e-12).all()
+
+
+def test_some_motion_nearly_meets_the_bounds_and_a_faster_one_leaves_them():
+    cell, count = 0.01, 420
+    cells = deck_cells(LIVELY, PLAN, cell, count)
+    times = np.arange(count) * cell + cell / 2
+    phases = np.linspace(0, 2 * math.pi, 48, endpoint=False)
+
+    def most(frequency):
+        found = [np.abs(taken_up([(0.12, frequency, p)], times)[0]) for p in phases]
+        return np.max(found, axis=0)
+
+    share = most(0.6) / np.maximum(cells.moves, 1e-12)
+    after = times > PLAN.descent_start
+    assert share[after].min() > 0.995  # the bounds of a swing are met one by one
+    blending = (times > PLAN.descent_start - 0.8 * BLEND) & ~after
+    assert share[blending].min() > 0.45  # there several of them would have to be met together
+    assert (most(0.65)[after, 1:] > cells.moves[after, 1:]).all()
+
+
+def test_over_the_surface_nothing_moves_once_the_deck_is_followed():
+    cells = deck_cells(LIVELY, PLAN, 0.01, 420)
+    late = np.arange(420) * 0.01 > PLAN.descent_start
+    assert (cells.over[late] == 0).all()
+    assert cells.over[0, 0] == pytest.approx(0.12)
+    assert cells.over[0, 1] == pytest.approx(0.12 * 2 * math.pi * 0.6)
+    pitched = deck_cells(CALM, PLAN, 0.01, 420)
+    assert pitched.over[late].min() > 0  # who is off its place has another height
+
+
+def test_the_blend_is_the_one_that_flies():
+    chart = Terrain((Deck().surface,))
+    c = controller_record(AERO, "observer", PLAN, 0.0, chart=chart, moving=1)[0]
+    c["deck_mean"][0] = 1.0, 0.0, 0.0, 1.0  # stands 1 m up: what moves the set-point is g
+    times = np.linspace(PLAN.descent_start - BLEND - 0.1, PLAN.descent_start + 0.1, 301)
+    flown = np.array([deck_setpoint(c, float(t), 0.0) for t in times])
+    g = taking_up(PLAN.descent_start, times)
+    np.testing.assert_allclose(g[:, :4], flown, atol=1e-10)
+    inside = (times > PLAN.descent_start - BLEND + 0.01) & (times < PLAN.descent_start - 0.01)
+    np.testing.assert_allclose(np.gradient(g[:, 3], times)[inside], g[inside, 4], atol=0.05)
+
+
+def test_what_is_left_of_a_fed_forward_swing_is_bounded_and_not_by_much():
+    """Without a learned force: sampled, held and late, against what the model knows of it."""
+    flat = ground((0.0, 0.0, 0.0)).slopes((0, 2), (-3, 3), (5, 25))
+    loop = QUIET.over(LIVELY, LEAD)
+    cell = 0.01
+    cells = deck_cells(LIVELY, PLAN, cell, 420)
+    left = deck_left([(flat, 0.0)], loop, np.zeros(420, np.int64), cells.moves, cell)
+    assert (left[:, :2] == 0).all()
+    h, late, m = loop.period, loop.latency, loop.mass
+    worst = np.zeros(420)
+    for phase in np.linspace(0, 2 * math.pi, 24, endpoint=False):
+        t = np.arange(0.5, 4.1, h)  # samples
+        for wait in (late, late + h / 2, late + h):
+            (soon, _), (now, _) = (taken_up([(0.12, 0.6, phase)], t + s) for s in (late, wait))
+            nu = m * (soon[:, 2] - now[:, 2] + LEAD * soon[:, 3]) - m * (LEAD - h / 2) * now[:, 3]
+            np.maximum.at(worst, ((t + wait) / cell).astype(int), np.abs(nu))
+    seen = worst > 0
+    assert (worst[seen] <= left[seen, 2]).all()
+    after = seen & (np.arange(420) * cell > PLAN.descent_start)
+    assert (worst[after] > 0.6 * left[after, 2]).any()
+
+
+# --- the tube ------------------------------------------------------------------------------------
+
+OFF = DeckErrors(0.05, 0.02, force=0.4)
+CASES = {
+    "motion": (LIVELY, DeckErrors(), SLOPES),
+    "set-point": (DeckFamily(0.02, 0.3), DeckErrors(force=0.4), (0.0, 0.0, 0.0)),
+    "surface": (DeckFamily(0.02, 0.3), DeckErrors(0.05, 0.05), (0.0, 8.0, 0.0)),
+    "all": (LIVELY, OFF, SLOPES),
+}
+"""Family, errors of what is believed of the deck, slopes of the learned force."""
+
+
+@pytest.fixture(scope="module")
+def proved():
+    found = {}
+
+    def of(case):
+        if case not in found:
+            family, errors, slopes = CASES[case]
+            found[case] = prove_space(
+                PLAN, ground(slopes), QUIET, NO_ERRORS, cell=CELL,
+                deck=Swinging(family, errors, LEAD),
+            )  # fmt: skip
+            proof = found[case]
+            assert proof.certified, [c for c in proof.conditions if not c.holds][:3]
+        return found[case]
+
+    return of
+
+
+def tube_again(proof, deck=True, force=True, surface=True):
+    """The tube of a finished proof once more, with something of the deck forgotten."""
+    family, errors, lead = proof.deck.family, proof.deck.errors, proof.deck.lead
+    segments = [
+        replace(s, setpoint=s.setpoint * force, surface=s.surface * surface) for s in proof.segments
+    ]
+    n, cell = len(proof.cells[2].low), proof.cells[2].cell
+    moved = deck_cells(family, PLAN, cell, n)
+    z, loop, moves = proof.cells[2], QUIET.over(family, lead), moved.moves
+    if not deck:
+        middle = z.middle
+        z, loop, moves = replace(z, low=middle, high=middle), QUIET, None
+    cells = (proof.cells[0], proof.cells[1], z)
+    return tube_in_space(
+        cells, segments, loop, NO_ERRORS, SpatialStart(), proof.rest, PLAN.descent_start, moves
+    )
+
+
+def flights(case, **changes):
+    """Flights that try to leave the tube: phases of the deck, and errors that come at bad times."""
+    family, errors, slopes = CASES[case]
+    n = round((PLAN.end + 0.5) / QUIET.period)
+    times = QUIET.period * np.arange(n)
+    late = times > PLAN.descent_start - BLEND
+    for phase in np.linspace(0, 2 * math.pi, 8, endpoint=False):
+        for beat in (0.0, 0.7, 1.3):
+            sign = np.sign(np.cos(2 * math.pi * beat * times + phase) + 1e-9)
+            yield fly(
+                QUIET, [(family.swing, family.frequency, phase)], slopes=slopes,
+                off=sign * errors.force * late,
+                surface=sign * np.where(late, errors.surface, errors.heard), **changes,
+            )  # fmt: skip
+
+
+def ratio(tube, found):
+    """Largest error over tube, of height, speed and thrust, from the second sample on."""
+    worst = 0.0
+    for times, errors in found:
+        bounds = np.stack([b[:, 2] for b in tube.at(times)], axis=1)
+        worst = max(worst, float((np.abs(errors) / np.maximum(bounds, 1e-12))[1:].max()))
+    return worst
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_no_flight_over_a_deck_of_the_family_leaves_its_tube(proved, case):
+    assert 0.15 < ratio(proved(case).tube, flights(case)) <= 1
+
+
+@pytest.mark.parametrize(
+    ("case", "forgotten"),
+    [("motion", "deck"), ("set-point", "force"), ("surface", "surface"), ("all", "deck")],
+)
+def test_a_prover_that_forgets_something_of_the_deck_is_caught_by_a_flight(proved, case, forgotten):
+    proof = proved(case)
+    np.testing.assert_array_equal(tube_again(proof).position, proof.tube.position)
+    wrong = tube_again(proof, **{forgotten: False})
+    assert wrong.finite
+    assert ratio(wrong, flights(case)) > 1
+
+
+def test_a_law_that_does_not_feed_the_motion_forward_leaves_the_tube(proved):
+    assert ratio(proved("motion").tube, flights("motion", lead=-LEAD)) > 1
+
+
+def test_a_deck_livelier_than_its_family_leaves_the_tube(proved):
+    family, _, slopes = CASES["motion"]
+    lively = fly(QUIET, [(3 * family.swing, 2 * family.frequency, 1.0)], slopes=slopes)
+    assert ratio(proved("motion").tube, [lively]) > 1
+
+
+def test_a_family_that_does_not_move_is_a_floor_to_the_last_byte():
+    still = Swinging(DeckFamily(0.0, 0.3), DeckErrors(), LEAD)
+    one, other = (
+        prove_space(PLAN, ground(), LOOP, SpatialErrors((0.01,) * 3), cell=CELL, deck=deck)
+        for deck in (None, still)
+    )
+    assert one.certified
+    for name in ("position", "velocity", "force"):
+        assert (
+            getattr(one.tube.bounds, name).tobytes() == getattr(other.tube.bounds, name).tobytes()
+        )
+        assert getattr(one.after, name).tobytes() == getattr(other.after, name).tobytes()
+
+
+def test_a_wider_family_has_a_wider_tube_and_a_wild_one_is_refused_by_a_limit(proved):
+    calm = prove_space(
+        PLAN, ground(), QUIET, NO_ERRORS, cell=CELL,
+        deck=Swinging(DeckFamily(0.05, 0.3), DeckErrors(), LEAD),
+    )  # fmt: skip
+    assert calm.certified
+    assert (calm.greatest()[2:] < proved("motion").greatest()[2:]).all()
+    wild = prove_space(
+        PLAN, ground(), QUIET, NO_ERRORS, cell=CELL,
+        deck=Swinging(DeckFamily(0.4, 0.8), DeckErrors(), LEAD),
+    )  # fmt: skip
+    assert not wild.certified
+    assert "H5" in {c.name for c in wild.conditions if not c.holds}
+
+
+def test_a_vehicle_too_far_aside_for_the_pitch_that_was_counted_is_refused():
+    """H4: with 1.5 N of changing force along x the tube there is wider than 0.2 m."""
+    pushed = SpatialErrors((2.5, 0.01, 0.01))
+    deck = Swinging(CALM, DeckErrors(), LEAD)
+    proof = prove_space(PLAN, ground((0.0, 0.0, 0.0)), QUIET, pushed, cell=0.016, deck=deck)
+    assert not proof.certified
+    assert any("pitch was counted" in c.statement for c in proof.conditions if not c.holds)
+
+
+def test_a_plan_that_feeds_its_own_delays_forward_is_refused():
+    deck = Swinging(CALM, DeckErrors(), LEAD)
+    with pytest.raises(InputError, match="over a deck that moves there is no tube"):
+        prove_space(replace(PLAN, compensated=True), ground(), QUIET, NO_ERRORS, deck=deck)
