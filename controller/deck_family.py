@@ -37,6 +37,9 @@ Array = npt.NDArray[np.float64]
 ORDERS = 5
 """Derivatives of the deck's motion that are bounded: height, speed, acceleration, jerk, and the next."""
 
+EARLY = 0.05
+"""So long before the blend a deck is to be known as well as during it; no cell is longer [s]."""
+
 SWAY = (0.2, 0.6)
 """Sideways error [m] and its rate [m/s] for which a deck's pitch is counted."""
 

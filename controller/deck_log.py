@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neural_lander.controller.deck import BLEND, PREDICTED, replay
-from neural_lander.controller.deck_family import DeckErrors, taking_up
+from neural_lander.controller.deck_family import EARLY, DeckErrors, taking_up
 from neural_lander.controller.errors import InputError
 from neural_lander.controller.feed_forward import lead_of
 from neural_lander.controller.flight_log import FlightLog
@@ -119,19 +119,15 @@ def deck_errors(log: FlightLog, vehicle: Vehicle, plan: Plan, rows: slice) -> De
     force = off @ np.array([k_p, k_v, m, m * lead_of(vehicle)[2]])
     under = log["truth_surface_height"] - rest_of(log)
     surface = np.abs(belief[:, :2] - under[:, None]).max(axis=1)[rows]
-    blending = (log["time"] + latency >= blend_start(plan))[rows]
+    begin = plan.descent_start - BLEND
+    before, after = ((log["time"] < begin)[rows], (log["time"] >= begin - EARLY)[rows])
     place, speed, acceleration, jerk = (float(v) for v in np.abs(off).max(axis=0))
     return DeckErrors(
-        float(surface[~blending].max(initial=0.0)),
-        float(surface[blending].max(initial=0.0)),
+        float(surface[before].max(initial=0.0)),
+        float(surface[after].max(initial=0.0)),
         place,
         speed,
         acceleration,
         jerk,
         float(np.abs(force).max()),
     )
-
-
-def blend_start(plan: Plan) -> float:
-    """Return when the set-point begins to take up the deck's motion [s]."""
-    return plan.descent_start - BLEND

@@ -83,7 +83,7 @@ SHAPES_FAST = Shapes((0.0015,) * 3, (0.016,) * 3, (0.008, 0.008, 0.009), (0.0006
 """Along compensated plans: short flights, in which the noise of the force's label weighs more."""
 
 
-SHAPES_DECK = DeckErrors(1.0, 0.0015, 0.0012, 0.0022, 0.0045, 0.018, 0.040)
+SHAPES_DECK = DeckErrors(1.0, 0.0018, 0.0016, 0.0032, 0.0065, 0.026, 0.055)
 """Of what is believed of a deck, in SI; the first as a share of how far it swings. From flights over
 decks other than those that calibrate."""
 

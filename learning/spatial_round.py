@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from neural_lander.controller.condition import Condition
 from neural_lander.controller.deck import BLEND
-from neural_lander.controller.deck_family import SWAY, DeckCells, deck_cells
+from neural_lander.controller.deck_family import EARLY, SWAY, DeckCells, deck_cells
 from neural_lander.controller.force_slopes import ForceSlopes, Z
 from neural_lander.controller.loop_model import Interval
 from neural_lander.controller.reference_cells import ReferenceCells, reference_cells
@@ -124,9 +124,8 @@ class Round:
         if deck is not None:
             moved = deck_cells(deck.family, plan, cell, len(z.low))
             loop = loop.over(deck.family, deck.lead)
-            blend = plan.descent_start - BLEND - loop.latency - loop.period
             if deck.family.moves or deck.errors.values().any():
-                cut = max(0, int(blend / cell))
+                cut = blend_cell(plan.descent_start, loop, cell)
             z, around = moved.felt(z), moved.around(z)
         ranges = segment_ranges(around, rest, cut=cut)
         return Round(
@@ -191,8 +190,7 @@ class Round:
         if self.deck is None:
             return 0.0, 0.0
         errors = self.deck.errors
-        blend = self.descent - BLEND - self.loop.latency - self.loop.period
-        if first < max(0, int(blend / self.cells[Z].cell)):
+        if first < blend_cell(self.descent, self.loop, self.cells[Z].cell):
             return max(errors.heard, errors.surface), 0.0
         return errors.surface, errors.force
 
@@ -477,6 +475,13 @@ class Round:
                 for axis, d in zip(AXES, felt, strict=True)
             ]  # fmt: skip
         return [c for c in found if math.isfinite(c.rhs)]
+
+
+def blend_cell(descent: float, loop: SpatialLoop, cell: float) -> int:
+    """Return the cell from which on the set-point may take up a deck's motion."""
+    begin = descent - BLEND - loop.latency - loop.period
+    assert cell + loop.latency + loop.period <= EARLY, "cells longer than a deck is known ahead"
+    return max(0, int(begin / cell))
 
 
 def _longer(lean: Array, least: float) -> float:
