@@ -212,6 +212,7 @@ def evaluate(
 
 @app.command(
     epilog="\b\nExamples:\n  neural-lander certify model --vehicle intel-aero --calibration calibration"
+    "\n  neural-lander certify model --vehicle intel-aero --scenario deck --calibration over-deck"
     "\n  neural-lander certify model --vehicle intel-aero --controller learned"
     "\n  neural-lander certify model --vehicle intel-aero --reference s-curve --epsilon 0.1"
 )

@@ -25,10 +25,12 @@ from neural_lander.controller.monitor import DECK, EVENTS, DeckLimits, follows_d
 from neural_lander.controller.network import load_network
 from neural_lander.controller.setpoint import plan_descent
 from neural_lander.controller.terrain import Terrain
+from neural_lander.controller.tube import Start
 from neural_lander.controller.vehicle import load_vehicle
 from neural_lander.learning.calibration import calibrate, deck_shapes, until_contact
 from neural_lander.learning.certify import certify
 from neural_lander.scripts.cli_certify import tube_options
+from neural_lander.sim.calibration_flights import collect_landings
 from neural_lander.sim.deck import Deck
 from neural_lander.sim.gate import FlightOptions, flight_of
 from neural_lander.sim.rollout import Flight, fly
@@ -295,3 +297,39 @@ def test_flights_over_another_surface_do_not_calibrate(flown, tmp_path):
     write_flight_log(path, replace(followed, columns=columns, metadata=metadata))
     with pytest.raises(InputError, match="moved otherwise than what the vehicle measured"):
         calibrate([path, paths[1]], AERO, network, NETWORK, alpha=0.4, plan=PLAN, deck=FAMILY)
+
+
+# --- the whole way -------------------------------------------------------------------------------
+
+
+@pytest.mark.campaign
+def test_certified_landings_on_a_deck_stay_inside_their_tube(tmp_path):
+    """Calibrated, certified and flown, phases as they come; none leaves, and the monitor is silent."""
+    folder = bundle(tmp_path / "model", AERO, scale=0.5)
+    options = FlightOptions(
+        "intel-aero", "deck", "s-curve", "none", folder, uncertified=True, engine="hybrid"
+    )
+    paths = collect_landings(flight_of(options, NETWORK), 9, 5, tmp_path / "calibration")
+    network = load_network(folder, AERO)
+    bounds = calibrate(paths, AERO, network, NETWORK, plan=PLAN, deck=FAMILY)
+    certificate, _ = certify(
+        folder,
+        AERO,
+        NETWORK,
+        plan=PLAN,
+        start=Start(0.05, 0.05, None),
+        calibration=bounds,
+        deck=FAMILY,
+    )
+    assert certificate.certified
+    flight = flight_of(replace(options, uncertified=False), NETWORK)
+    for seed in range(6):
+        s = fly(flight, seed).summary
+        assert s["landed"]
+        assert s["certified"]
+        assert s["tube_violations"] == 0
+        assert s["monitor_events"] == 0
+        assert s["touchdown_speed_m_s"] < 0.3
+    faster = replace(SCENARIO, deck=replace(SCENARIO.deck, frequency_hz=0.4))
+    with pytest.raises(Refused, match="0.1 Hz too much"):
+        flight_of(replace(options, uncertified=False), NETWORK, faster)
