@@ -411,9 +411,9 @@ def _tube_in_words(tube: dict[str, Any], bounds: dict[str, Any]) -> str:
     )
     return (
         f"tube along '{tube['plan']}'{over}, x/y/z: within {triple(tube['xyz']['p_max_m'], 100)} cm, "
-        f"at rest after it {triple(tube['xyz']['after_p_m'], 100)} cm, with the learned force off by at most "
-        f"{triple(bounds['constant_n'])} N constant + {triple(bounds['changing_n'])} N, and the real "
-        f"force by {triple(bounds['contract_n'])} N from what the inner loop promises "
+        f"at rest after it {triple(tube['xyz']['after_p_m'], 100)} cm, with the learned force off by "
+        f"at most {triple(bounds['constant_n'])} N constant + {triple(bounds['changing_n'])} N, and the "
+        f"real force by {triple(bounds['contract_n'])} N from what the inner loop promises "
         f"({bounds['source']}, each with probability {1 - bounds['alpha']:g}, k = {bounds['rank']})"
     )
 
