@@ -83,14 +83,17 @@ SHAPES_FAST = Shapes((0.0015,) * 3, (0.016,) * 3, (0.008, 0.008, 0.009), (0.0006
 """Along compensated plans: short flights, in which the noise of the force's label weighs more."""
 
 
-SHAPES_DECK = DeckErrors(1.0, 0.0018, 0.0016, 0.0032, 0.0065, 0.026, 0.055)
+SHAPES_DECK = Shapes((0.0012,) * 3, (0.015,) * 3, (0.0095,) * 3, (0.0007,) * 3)
+"""Over a deck, which is heard for so long that the noise of the label weighs more, as well."""
+
+BELIEF = DeckErrors(1.0, 0.0018, 0.0016, 0.0032, 0.0065, 0.026, 0.055)
 """Of what is believed of a deck, in SI; the first as a share of how far it swings. From flights over
 decks other than those that calibrate."""
 
 
 def deck_shapes(family: DeckFamily) -> Array:
     """Return the shapes (7,) of a deck's errors; ones where nothing was heard before the blend."""
-    w = SHAPES_DECK.values()
+    w = BELIEF.values()
     w[0] = max(w[0] * family.swing, w[1])
     return w
 
@@ -220,6 +223,8 @@ def calibrate(
             f"{needed - len(paths)}, needed in all: {needed}"
         )
     shapes = SHAPES_FAST if plan is not None and plan.compensated else SHAPES
+    if deck is not None:
+        shapes = SHAPES_DECK
     joint = sorted(score.joint(vehicle.weight, shapes, deck) for score in scores)[rank - 1]
 
     def bound(shape: tuple[float, float, float]) -> tuple[float, float, float]:
@@ -229,7 +234,7 @@ def calibrate(
     return Calibration(
         bound(shapes.constant), bound(shapes.changing), bound(shapes.contract),
         bound(shapes.contract_step), alpha, rank,
-        tuple(scores), None if deck is None else (deck, DeckErrors(*(joint * deck_shapes(deck)))),
+        tuple(scores), None if deck is None else (deck, DeckErrors(*map(float, joint * deck_shapes(deck)))),
     )  # fmt: skip
 
 

@@ -27,7 +27,7 @@ from neural_lander.controller.setpoint import plan_descent
 from neural_lander.controller.terrain import Terrain
 from neural_lander.controller.tube import Start
 from neural_lander.controller.vehicle import load_vehicle
-from neural_lander.learning.calibration import calibrate, deck_shapes, until_contact
+from neural_lander.learning.calibration import SHAPES_DECK, calibrate, deck_shapes, until_contact
 from neural_lander.learning.certify import certify
 from neural_lander.scripts.cli_certify import tube_options
 from neural_lander.sim.calibration_flights import collect_landings
@@ -273,7 +273,7 @@ def test_bounds_over_a_deck_are_the_shapes_times_one_score(flown):
     found = calibrate(paths, AERO, network, NETWORK, alpha=0.4, plan=PLAN, deck=FAMILY)
     family, errors = found.deck
     assert family == FAMILY
-    joint = max(s.joint(AERO.weight, family=FAMILY) for s in found.scores)
+    joint = max(s.joint(AERO.weight, SHAPES_DECK, FAMILY) for s in found.scores)
     np.testing.assert_allclose(errors.values(), joint * deck_shapes(FAMILY))
     for score in found.scores:
         assert (score.deck.values() <= errors.values() * (1 + 1e-12)).all()
