@@ -231,10 +231,13 @@ def calibrate(
         x, y, z = (joint * s * vehicle.weight for s in shape)
         return x, y, z
 
+    belief = None
+    if deck is not None:
+        belief = deck, DeckErrors(*map(float, joint * deck_shapes(deck)))
     return Calibration(
         bound(shapes.constant), bound(shapes.changing), bound(shapes.contract),
         bound(shapes.contract_step), alpha, rank,
-        tuple(scores), None if deck is None else (deck, DeckErrors(*map(float, joint * deck_shapes(deck)))),
+        tuple(scores), belief,
     )  # fmt: skip
 
 
