@@ -304,10 +304,13 @@ def test_flights_over_another_surface_do_not_calibrate(flown, tmp_path):
 
 @pytest.mark.campaign
 def test_certified_landings_on_a_deck_stay_inside_their_tube(tmp_path):
-    """Calibrated, certified and flown, phases as they come; none leaves, and the monitor is silent."""
-    folder = bundle(tmp_path / "model", AERO, scale=0.5)
+    """Calibrated, certified, flown, phases as they come; none leaves, and the monitor is silent.
+
+    Without a ground effect, from which a small learned force is not far.
+    """
+    folder = bundle(tmp_path / "model", AERO, scale=0.05)
     options = FlightOptions(
-        "intel-aero", "deck", "s-curve", "rotor", folder, uncertified=True, engine="hybrid"
+        "intel-aero", "deck", "s-curve", "none", folder, uncertified=True, engine="hybrid"
     )
     paths = collect_landings(flight_of(options, NETWORK), 9, 5, tmp_path / "calibration")
     network = load_network(folder, AERO)
