@@ -36,12 +36,13 @@ from neural_lander.controller.flight_log import FlightLog
 from neural_lander.controller.monitor import Limits
 from neural_lander.sim.figures import draw_comparison
 from neural_lander.sim.gate import FlightOptions, descent_speed_of, flight_of, require_one_plan
+from neural_lander.sim.pace import Progress
 from neural_lander.sim.pairs import Row, baseline_of, compare_pairs
 from neural_lander.sim.plots.paper import draw_paper
 from neural_lander.sim.rollout import Flight
 from neural_lander.sim.run_folder import read_run
 from neural_lander.sim.scenario import Scenario, load_scenario
-from neural_lander.sim.seeds import TRACED, Case, Progress, fly_seeds
+from neural_lander.sim.seeds import TRACED, Case, fly_seeds
 from neural_lander.sim.statistics import ORDER, quantile, share
 from neural_lander.sim.trace import trace_of
 from neural_lander.sim.verdict import REFUSED

@@ -165,7 +165,7 @@ def require_possible(flight: Flight, where: str) -> None:
         InputError: saying why.
     """
     try:
-        flight.real.real(flight.vehicle)
+        _ = flight.really
         flight.scenario.sensors.late_steps(flight.vehicle)
         if flight.aero != "rotor":
             flight.scenario.aerodynamics.require_none()

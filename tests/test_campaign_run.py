@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from neural_lander.controller.errors import InputError
-from neural_lander.sim.campaign import pools, run
+from neural_lander.sim.campaign import run
 from neural_lander.sim.campaign.folder import IDENTITY, RESULTS, SPEC
 from neural_lander.sim.campaign.rows import ERROR, FLOWN, IMPOSSIBLE, REFUSED, schema
 from neural_lander.sim.campaign.run import (
@@ -26,6 +26,7 @@ from neural_lander.sim.campaign.run import (
 from neural_lander.sim.campaign.shards import Shards
 from neural_lander.sim.campaign.worker import fly_chunk
 from neural_lander.sim.gate import flight_of
+from neural_lander.sim.processes import WorkerDied
 from neural_lander.sim.rollout import fly
 
 from .bundle_cases import bundle
@@ -372,13 +373,13 @@ def test_a_dead_worker_is_replaced_and_after_several_the_campaign_gives_up(
     spec = spec_in(tmp_path, TEXT)
     lives = [1, 0]
 
-    def fly_and_die(chunks, workers):
+    def fly_and_die(_function, chunks, _workers):
         for chunk in chunks:
             if lives and lives.pop(0) == 0:
-                raise pools.WorkerDied("killed by signal 9")
+                raise WorkerDied("killed by signal 9")
             yield fly_chunk(chunk)
 
-    monkeypatch.setattr(run, "fly_here", fly_and_die)
+    monkeypatch.setattr(run, "spread", fly_and_die)
     monkeypatch.setattr(run.chunks_of, "__defaults__", (2,))
     first = fly_campaign(spec, tmp_path / "out", Crew(1))
     assert (first.landings, first.deaths) == (6, 1)

@@ -135,7 +135,7 @@ def test_dask_flies_the_same_bytes_and_says_where_nobody_answers(
         flown = fly_campaign(spec, tmp_path / "there", Crew(dask=cluster.scheduler_address))
     assert flown.landings == 6
     assert rows_in(tmp_path / "there") == rows
-    monkeypatch.setattr("neural_lander.sim.campaign.pools.PATIENCE", 0.5)
+    monkeypatch.setattr("neural_lander.sim.campaign.cluster.PATIENCE", 0.5)
     with pytest.raises(InputError, match="no scheduler answers there"):
         fly_campaign(spec, tmp_path / "nowhere", Crew(dask="tcp://127.0.0.1:9"))
 

@@ -56,6 +56,10 @@ from neural_lander.sim.rollout import ENGINES
 from neural_lander.sim.scenario import load_scenario
 
 
+GREATEST = 10**7
+"""Of seeds: a month on two cores, for one cell."""
+
+
 @dataclass(frozen=True)
 class Cell:
     """What is compared: one scenario, aerodynamics and controller."""
@@ -260,8 +264,12 @@ def _seeds(reader: "_Reader") -> Sequence[int]:
         seeds = tuple(value) if len(set(value)) == len(value) else ()
     else:
         seeds = ()
-    if not seeds or min(seeds) < 0:
+    if not seeds or (seeds[0] if isinstance(seeds, range) else min(seeds)) < 0:
         raise InputError(f"{reader.where}: seeds is {value!r}, {wanted}; change it")
+    if max(seeds[0], seeds[-1]) > GREATEST:
+        raise InputError(
+            f"{reader.where}: seeds is {value!r}, expected none over {GREATEST}; change it"
+        )
     return seeds
 
 

@@ -1,82 +1,18 @@
-"""Who flies the chunks: the cores of this machine (joblib), or a cluster (Dask).
+"""The workers of a Dask scheduler, who fly chunks as this machine's processes do (``sim/processes``).
 
-Both take chunks as they are needed and give rows as they are done, in any order: a few chunks for
-each worker are under way, whatever the size of the campaign.
+They take chunks as they are needed and give rows as they are done, in any order.
 """
 
 import itertools
-import os
-import threading
-import time
-import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from neural_lander.controller.errors import InputError
 from neural_lander.sim.campaign.worker import Chunk, Row, fly_chunk
+from neural_lander.sim.processes import AHEAD, WorkerDied
 
-AHEAD = 3
-"""Chunks under way for each worker."""
 PATIENCE = 15
 """Until a scheduler has answered [s]."""
-
-
-class WorkerDied(Exception):
-    """A process that flew landings is gone; what it had under way is lost."""
-
-
-def fly_here(chunks: Iterable[Chunk], workers: int) -> Iterator[list[Row]]:
-    """Fly chunks in ``workers`` processes of this machine; one: in this process.
-
-    Raises:
-        WorkerDied: a process was killed or crashed.
-        InputError: of ``fly_chunk``.
-    """
-    if workers == 1:
-        yield from map(fly_chunk, chunks)
-        return
-    from joblib import Parallel, delayed, parallel_config
-    from joblib.externals.loky.process_executor import TerminatedWorkerError
-
-    with parallel_config(backend="loky", inner_max_num_threads=1):
-        parallel = Parallel(
-            n_jobs=workers,
-            return_as="generator_unordered",
-            pre_dispatch=AHEAD * workers,
-            batch_size=1,
-        )
-        flown = parallel(delayed(_fly_as_child)(chunk, os.getpid()) for chunk in chunks)
-    try:
-        yield from flown
-    except TerminatedWorkerError as error:
-        raise WorkerDied(str(error).split("\n")[0]) from error
-    finally:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of rows under way that an interrupt leaves behind
-            flown.close()
-
-
-def _fly_as_child(chunk: Chunk, parent: int) -> list[Row]:
-    """Fly a chunk in a process that leaves when its parent has."""
-    _leave_with(parent)
-    return fly_chunk(chunk)
-
-
-_watched: set[int] = set()
-
-
-def _leave_with(parent: int) -> None:
-    """End this process soon after its parent: nobody else would, after a ``kill -9``."""
-    if parent in _watched:
-        return
-    _watched.add(parent)
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def fly_on_dask(chunks: Iterable[Chunk], address: str) -> Iterator[list[Row]]:
