@@ -71,7 +71,7 @@ def seeds_of(text: str) -> range:
         seeds = range(int(first), int(end) if colon else int(first) + 1)
     except ValueError:
         seeds = range(0)
-    if not seeds or seeds[0] < 0:
+    if not seeds or seeds[0] < 0 or seeds[-1] >= 2**63:
         raise InputError(f"--seeds is '{text}', expected A:B with 0 <= A < B (B excluded)")
     return seeds
 

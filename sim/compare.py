@@ -59,6 +59,9 @@ SPREADS = (
 )
 """Figures that are summarised by median and 95 % of their absolute value."""
 
+MOST = 10_000
+"""Seeds: all rows are in memory."""
+
 FLOWN_ALIKE = {
     "vehicle_digest": "the vehicle's file",
     "scenario_digest": "the scenario's file",
@@ -194,13 +197,18 @@ def compare_seeds(
     fast as every model among them has seen, so that a pair has one reference.
 
     Raises:
-        InputError: something named does not exist, a single seed, two scenarios of one name, a
-            baseline that does not fly.
+        InputError: something named does not exist, a single seed or too many, two scenarios of one
+            name, a baseline that does not fly.
     """
     if len(seeds) < 2:
         raise InputError(
             f"--seeds is the single seed {seeds[0]}, and one pair says nothing of the next; give A:B "
             "with at least two, or `neural-lander land` it and compare the runs"
+        )
+    if len(seeds) > MOST:
+        raise InputError(
+            f"--seeds are {len(seeds)}, expected at most {MOST}, which fit into memory; fly more with "
+            "`neural-lander campaign`"
         )
     require_baseline(baseline, controllers)
     worlds = {scenario.name: scenario for scenario in map(load_scenario, scenarios)}

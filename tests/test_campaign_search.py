@@ -1,6 +1,8 @@
 """The search for the worst case, the cluster, and the verb that starts them."""
 
 import json
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -136,8 +138,10 @@ def test_dask_flies_the_same_bytes_and_says_where_nobody_answers(
     assert flown.landings == 6
     assert rows_in(tmp_path / "there") == rows
     monkeypatch.setattr("neural_lander.sim.campaign.cluster.PATIENCE", 0.5)
-    with pytest.raises(InputError, match="no scheduler answers there"):
-        fly_campaign(spec, tmp_path / "nowhere", Crew(dask="tcp://127.0.0.1:9"))
+    for address in ("tcp://127.0.0.1:9", "nonsense", "http://127.0.0.1:9"):
+        with pytest.raises(InputError, match="no scheduler answers there"):
+            fly_campaign(spec, tmp_path / "nowhere", Crew(dask=address))
+    assert not (tmp_path / "nowhere").exists()
 
 
 @pytest.mark.campaign
@@ -153,8 +157,8 @@ def test_two_dask_workers_fly_the_same_bytes_and_one_may_die(tmp_path: Path, mon
 
         def told(share: float, _phrase: str) -> None:
             if share > 0.2 and not killed:
-                killed.append(next(iter(cluster.workers.values())))
-                cluster.loop.add_callback(killed[0].kill)
+                killed.append(next(iter(cluster.workers.values())).pid)
+                os.kill(killed[0], signal.SIGKILL)
 
         fly_campaign(spec, tmp_path / "there", Crew(dask=cluster.scheduler_address), told=told)
     assert killed

@@ -15,16 +15,14 @@ PATIENCE = 15
 """Until a scheduler has answered [s]."""
 
 
-def fly_on_dask(chunks: Iterable[Chunk], address: str) -> Iterator[list[Row]]:
-    """Fly chunks on the workers of a Dask scheduler.
+def client_of(address: str) -> Any:
+    """Return a client of a Dask scheduler that has workers; it is to be closed.
 
     Raises:
-        WorkerDied: a chunk took several workers down with it.
-        InputError: Dask is not installed, or no scheduler or worker answers; of ``fly_chunk``.
+        InputError: Dask is not installed, or no scheduler or worker answers.
     """
     try:
-        from distributed import Client, as_completed
-        from distributed.scheduler import KilledWorker
+        from distributed import Client
     except ImportError as error:
         raise InputError(
             "--dask needs the package distributed; pip install 'neural-lander[campaign]'"
@@ -36,15 +34,29 @@ def fly_on_dask(chunks: Iterable[Chunk], address: str) -> Iterator[list[Row]]:
             f"--dask {address}: no scheduler answers there ({error or 'timeout'}); start one with "
             "`dask scheduler`, and workers with `dask worker ADDRESS --nthreads 1`"
         ) from error
-    with client:
-        threads = sum(client.nthreads().values())
-        if threads == 0:
-            raise InputError(
-                f"--dask {address}: the scheduler has no workers; start some with "
-                f"`dask worker {address} --nthreads 1`"
-            )
+    if not client.nthreads():
+        client.close()
+        raise InputError(
+            f"--dask {address}: the scheduler has no workers; start some with "
+            f"`dask worker {address} --nthreads 1`"
+        )
+    return client
+
+
+def fly_on_dask(chunks: Iterable[Chunk], address: str) -> Iterator[list[Row]]:
+    """Fly chunks on the workers of a Dask scheduler.
+
+    Raises:
+        WorkerDied: a chunk took several workers down with it.
+        InputError: of ``client_of`` and ``fly_chunk``.
+    """
+    with client_of(address) as client:
+        from distributed import as_completed
+        from distributed.scheduler import KilledWorker
+
         left = iter(chunks)
-        first = [_send(client, chunk) for chunk in itertools.islice(left, AHEAD * threads)]
+        ahead = AHEAD * sum(client.nthreads().values())
+        first = [_send(client, chunk) for chunk in itertools.islice(left, ahead)]
         under_way = as_completed(first, loop=client.loop, raise_errors=False)
         del first
         for future in under_way:

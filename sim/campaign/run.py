@@ -18,7 +18,7 @@ from neural_lander.controller.errors import InputError, Refused
 from neural_lander.controller.files import read_json, write_json, write_whole
 from neural_lander.controller.landing_controller import CONTROLLERS
 from neural_lander.controller.pilot import find_pilot, is_foreign
-from neural_lander.sim.campaign.cluster import fly_on_dask
+from neural_lander.sim.campaign.cluster import client_of, fly_on_dask
 from neural_lander.sim.campaign.distributions import require_drawable
 from neural_lander.sim.campaign.folder import IDENTITY, LOCK, RESULTS, SPEC
 from neural_lander.sim.campaign.identity import code_digest, differences, files_of, identity
@@ -45,6 +45,15 @@ class Crew:
     """Processes of this machine; 0: one for each core."""
     dask: str | None = None
     """Address of a Dask scheduler, instead."""
+
+    def require(self) -> None:
+        """Refuse a cluster that does not answer, before anything is written.
+
+        Raises:
+            InputError: as ``client_of``.
+        """
+        if self.dask is not None:
+            client_of(self.dask).close()
 
     def fly(self, chunks: Iterable[Chunk]) -> Iterator[list[Row]]:
         """Fly chunks; rows come chunk by chunk, in any order."""
@@ -87,8 +96,8 @@ def require_flyable(spec: Spec) -> None:
             find_pilot(cell.flown)
         elif cell.flown not in CONTROLLERS:
             raise InputError(
-                f"controllers has '{cell.flown}', which is unknown; take of {', '.join(CONTROLLERS)}, "
-                "or your own as module:Name or file.py:Name"
+                f"controllers has '{cell.flown}', which is unknown; take one of "
+                f"{', '.join(CONTROLLERS)}, or your own as module:Name or file.py:Name"
             )
         try:
             flight = flight_of(cell.options, cell.flown)
@@ -143,7 +152,10 @@ def claimed(spec: Spec, out: Path, resume: bool, part: str = RESULTS) -> Iterato
 
 
 def _require_same(out: Path, now: dict[str, Any]) -> None:
-    changes = differences(read_json(out / IDENTITY), now)
+    try:
+        changes = differences(read_json(out / IDENTITY), now)
+    except InputError as error:
+        raise InputError(f"{error}; give another folder with --out DIR") from error
     if changes:
         raise InputError(
             f"{out}: holds a campaign that this one would not be mixed with: {'; '.join(changes)}. "
@@ -187,6 +199,7 @@ def fly_campaign(
         KeyboardInterrupt: rows done are on disk then.
     """
     require_flyable(spec)
+    crew.require()
     with claimed(spec, out, resume):
         shards = Shards(out / RESULTS, schema(tuple(p.name for p in spec.parameters)))
         done, aside = shards.landings_done(spec.landings)

@@ -77,6 +77,7 @@ def search(
             f"spec '{spec.name}' has nothing to search over; add [[parameter]] tables to it"
         )
     require_flyable(spec)
+    crew.require()
     with claimed(spec, out, resume, SEARCH):
         shards = Shards(out / SEARCH, schema(tuple(p.name for p in spec.parameters)))
         total = len(spec.cells) * spec.search.points * spec.search.seeds
