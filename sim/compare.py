@@ -224,7 +224,10 @@ def compare_seeds(
     ]
     for name in worlds:
         here = {c.controller: c.flight for c in cases if c.scenario == name}
-        require_one_plan({k: flight for k, flight in here.items() if isinstance(flight, Flight)})
+        flying = {k: flight for k, flight in here.items() if isinstance(flight, Flight)}
+        require_one_plan(flying)
+        for flight in flying.values():
+            _ = flight.air  # read before anything flies
     flown = fly_seeds(cases, seeds, progress, workers, TRACED)
     result = {
         "seeds": [seeds[0], seeds[-1]],

@@ -32,6 +32,8 @@ BAD = [
     ("matrix", ("--out", "file"), "file: is no folder"),
     ("matrix", ("--out", "x", "--workers", "0"), "--workers"),
     ("matrix", ("--out", "x", "--vehicle", "intel-hero"), "vehicle 'intel-hero' is unknown"),
+    ("matrix", ("--out", "x", "--aero", "rotor", "storm"), "aerodynamics 'storm' is unknown"),
+    ("matrix", ("--out", "x", "--scenarios", "flat,moon"), "scenario 'moon' is unknown"),
     ("kill_campaign", ("--out", "file"), "file: is no folder"),
     ("kill_campaign", ("--out", "x", "--kills", "0"), "--kills"),
     (
