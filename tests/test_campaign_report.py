@@ -111,6 +111,14 @@ def test_the_worst_are_the_worst_and_their_commands_repeat_them(reported, monkey
         assert again[key] == order[0][key], key
 
 
+@pytest.fixture
+def undrawn(monkeypatch) -> None:
+    """The pictures of ``reported`` are drawn; others take a second each."""
+    monkeypatch.setattr("neural_lander.sim.campaign.pictures.outcomes", lambda _: "data:image/png,")
+    monkeypatch.setattr("neural_lander.sim.run_folder.draw_landing", lambda *_: None)
+
+
+@pytest.mark.usefixtures("undrawn")
 def test_a_page_says_when_a_landing_does_not_repeat(reported, tmp_path: Path) -> None:
     spec, _, _, _ = reported
     shards = Shards(tmp_path / RESULTS, schema(tuple(p.name for p in spec.parameters)))
@@ -235,6 +243,7 @@ def test_an_evenly_spread_sample_gives_no_probability_and_no_interval(tmp_path: 
         assert line["failures"]["share"] == 1 / 64
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_page_of_a_spread_sample_never_says_probability_of_failure(tmp_path: Path) -> None:
     for sampling, said in (("random", True), ("latin-hypercube", False)):
         folder = tmp_path / sampling

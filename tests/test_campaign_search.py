@@ -91,7 +91,10 @@ def test_the_same_seed_asks_for_the_same_points_whoever_else_draws() -> None:
     assert not np.array_equal([x for _, x in first], [x for _, x in other])
 
 
-def test_a_search_finds_worse_than_the_middle_saves_its_run_and_goes_on(tmp_path: Path) -> None:
+def test_a_search_finds_worse_than_the_middle_saves_its_run_and_goes_on(
+    tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.setattr("neural_lander.sim.run_folder.draw_landing", lambda *_: None)
     spec, out = spec_in(tmp_path, ONE + WINDY), tmp_path / "out"
     (found,) = search(spec, out, Crew(1))
     assert found["landings"] == 18
