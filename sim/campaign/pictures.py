@@ -67,7 +67,7 @@ def outcomes(group: Group) -> str:
             _spread(axes, float(place), scale * group.figures[line["controller"]][key])
         axes.set_xlabel(f"{label}\n5–95 %, 25–75 %, median")
         if axes.has_data() and key == "z_max_error_m":
-            _logarithmic(axes)
+            logarithmic(axes)
         else:
             axes.xaxis.set_major_locator(MaxNLocator(4))
     _tidy(figure)
@@ -112,7 +112,7 @@ def _spread(axes: Axes, place: float, values: Array) -> None:
     axes.plot([c], [place], "o", color="white", markeredgecolor="black", markersize=5)
 
 
-def _logarithmic(axes: Axes) -> None:
+def logarithmic(axes: Axes) -> None:
     """Give an axis a logarithmic scale with a few plain numbers on it."""
     axes.set_xscale("log")
     low, high = axes.get_xlim()
