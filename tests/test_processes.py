@@ -10,6 +10,12 @@ from neural_lander.sim.pace import Pace
 from neural_lander.sim.processes import WorkerDied, spread
 
 
+@pytest.fixture(autouse=True)
+def warm(monkeypatch) -> None:
+    """Whether the flight step is compiled or not, nothing is done in this process."""
+    monkeypatch.setattr(processes, "is_cold", lambda: False)
+
+
 def test_every_piece_is_done_once_on_any_number_of_processes() -> None:
     pieces = [0.3, *([0.0] * 20)]
     assert list(spread(time.sleep, pieces, 1)) == list(spread(time.sleep, pieces, 2)) == [None] * 21
