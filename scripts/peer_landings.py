@@ -199,7 +199,7 @@ def peers_of(text: str) -> list[str]:
         if name not in WORLDS:
             raise InputError(f"--peers has '{name}', expected {', '.join(WORLDS)}")
         if find_spec(WORLDS[name][0]) is None:
-            raise InputError(f"{name} is not installed; pip install -e .[peers]")
+            raise InputError(f"{name} is not installed; docs/other-simulators.md says how")
     return names
 
 

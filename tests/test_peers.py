@@ -24,7 +24,7 @@ def peer(name):
     package = WORLDS[name][0]
     missing = find_spec(package) is None
     return pytest.param(
-        name, marks=pytest.mark.skipif(missing, reason=f"{name} is not installed: extra `peers`")
+        name, marks=pytest.mark.skipif(missing, reason=f"{name} is not installed: docs/other-simulators.md")
     )
 
 
@@ -82,7 +82,7 @@ def test_it_lands_as_the_page_shows_in_under_fifteen_lines(name, monkeypatch):
 
 
 def test_the_ground_effect_that_the_page_adds_to_rotorpy_is_that_of_our_world():
-    pytest.importorskip("rotorpy", reason="RotorPy is not installed: extra `peers`")
+    pytest.importorskip("rotorpy", reason="RotorPy is not installed: docs/other-simulators.md")
     names = {}
     for block in (code_of("RotorPy")[0], code_of("RotorPy")[2]):
         exec(block, names)
@@ -98,7 +98,7 @@ def test_the_ground_effect_that_the_page_adds_to_rotorpy_is_that_of_our_world():
 
 
 def test_the_ground_effect_that_the_page_adds_to_pyflyt_is_that_of_our_world():
-    pytest.importorskip("PyFlyt", reason="PyFlyt is not installed: extra `peers`")
+    pytest.importorskip("PyFlyt", reason="PyFlyt is not installed: docs/other-simulators.md")
     names = {}
     exec(code_of("PyFlyt")[2], names)
     fall = []
@@ -117,7 +117,7 @@ def test_the_ground_effect_that_the_page_adds_to_pyflyt_is_that_of_our_world():
 
 
 def test_the_rotorpy_file_is_rotorpys_own_vehicle():
-    pytest.importorskip("rotorpy", reason="RotorPy is not installed: extra `peers`")
+    pytest.importorskip("rotorpy", reason="RotorPy is not installed: docs/other-simulators.md")
     sim, vehicle = world_of("RotorPy").sim, vehicle_of("RotorPy")
     assert_allclose(vehicle.mixing, sim.f_to_TM, rtol=1e-4, atol=1e-9)
     assert vehicle.mass == sim.mass
@@ -129,7 +129,7 @@ def test_the_rotorpy_file_is_rotorpys_own_vehicle():
 
 
 def test_the_pyflyt_file_is_pyflyts_own_vehicle():
-    pytest.importorskip("PyFlyt", reason="PyFlyt is not installed: extra `peers`")
+    pytest.importorskip("PyFlyt", reason="PyFlyt is not installed: docs/other-simulators.md")
     vehicle, world = vehicle_of("PyFlyt"), world_of("PyFlyt")
     motors, drone = world.drone.motors, world.drone
     mass, _, inertia, *_ = world.sim.getDynamicsInfo(drone.Id, -1)
