@@ -248,7 +248,7 @@ def _from_name(where: str, controller: str) -> Any:
 def _from_file(where: str, controller: str) -> Any:
     path = Path(where).resolve()
     if not path.is_file():
-        raise InputError(f"controller '{controller}': there is no file {path}")
+        raise InputError(f"controller '{controller}': there is no file {where}; looked for {path}")
     known = f"{path}, a pilot"
     if known in sys.modules:
         return sys.modules[known]

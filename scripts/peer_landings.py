@@ -255,7 +255,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args()
-    console = Console(stderr=options.json, width=130)
+    console = Console(stderr=options.json, width=140)
     peers, seeds = peers_of(options.peers), seeds_of(options.seeds)
     require_folder(options.out)
     result: dict[str, Any] = {}

@@ -53,7 +53,7 @@ def main() -> None:
     try:
         from neural_lander.sim.ppo import settings_of, train
     except ImportError as error:
-        raise InputError(f"{error}; install the extra: pip install neural-lander[rl]") from error
+        raise InputError(f"{error}; to train: pip install stable-baselines3") from error
     settings = settings_of(args.settings)
     args.out.mkdir(parents=True, exist_ok=True)
     curve = train(

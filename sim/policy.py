@@ -157,7 +157,7 @@ def load_policy(name: str) -> Callable[[Task], Pilot]:
         import stable_baselines3
     except ImportError as error:
         raise InputError(
-            f"controller '{name}': {error}; install the extra: pip install neural-lander[rl]"
+            f"controller '{name}': {error}; to fly policies: pip install stable-baselines3"
         ) from error
     algorithm = getattr(stable_baselines3, asked.algorithm, None)
     if algorithm is None:

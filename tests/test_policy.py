@@ -190,6 +190,7 @@ def test_a_policy_of_another_world_is_refused_before_it_flies(folder):
     own = LandingEnv(str(folder / "low.toml"), action="rates")
     swings = sb3.PPO("MlpPolicy", gymnasium.make("Pendulum-v1"), **small)
     lands = sb3.PPO("MlpPolicy", own, **small)
+    lands.save(folder / "plain.zip")
     for name, model, asked, message in (
         (
             "swings",
@@ -204,7 +205,6 @@ def test_a_policy_of_another_world_is_refused_before_it_flies(folder):
         save_policy(model, folder / f"{name}.zip", asked)
         with pytest.raises(InputError, match=message):
             controllers_of(f"pd,{folder / name}.zip")
-    lands.save(folder / "plain.zip")
     with pytest.raises(InputError, match="a model of stable-baselines3 is saved with save_policy"):
         controllers_of(f"{folder}/plain.zip")
 

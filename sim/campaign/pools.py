@@ -91,7 +91,7 @@ def fly_on_dask(chunks: Iterable[Chunk], address: str) -> Iterator[list[Row]]:
         from distributed.scheduler import KilledWorker
     except ImportError as error:
         raise InputError(
-            "--dask needs the package distributed; pip install 'neural-lander[campaign]'"
+            "--dask needs the package distributed; pip install 'dask[distributed]'"
         ) from error
     try:
         client = Client(address, timeout=PATIENCE, set_as_default=False)
