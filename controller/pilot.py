@@ -94,7 +94,8 @@ class Task:
         """Return the rotor thrusts (4,) [N] that push with a force (3,) [N] in the world.
 
         As our controllers do it: thrust is the size of the force, the attitude law turns body z
-        to its direction at heading ``yaw``, and the allocation keeps the rotors in their limits.
+        to its direction at heading ``yaw``, less what the torque observer found, and the allocation
+        keeps the rotors in their limits.
 
         Raises:
             InputError: the force is no three finite numbers.

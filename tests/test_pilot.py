@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -241,9 +242,11 @@ def task_of(vehicle, yaw):
 
 
 def test_a_force_becomes_the_thrusts_that_our_own_law_makes_of_it(flight, intel_aero):
-    log = fly(flight("pd"), 2).log
+    # what the torque observer remembers is no part of a single call
+    calm = replace(intel_aero, gains=replace(intel_aero.gains, torque_observer=0.0))
+    log = fly(replace(flight("pd"), vehicle=calm), 2).log
     yaw = yaw_of(log["truth_attitude"][0])  # starts level, at the heading that it is to keep
-    task = task_of(intel_aero, yaw)
+    task = task_of(calm, yaw)
     flying = np.flatnonzero(log["phase"] == 0)[::50]
     assert len(flying) > 10
     for i in flying:
@@ -251,6 +254,17 @@ def test_a_force_becomes_the_thrusts_that_our_own_law_makes_of_it(flight, intel_
         thrusts = task.thrusts(log["force_command"][i], state)
         # the heading is rounded once more here: 1e-16 rad of yaw
         np.testing.assert_allclose(thrusts, log["rotor_thrust_command"][i], rtol=0, atol=1e-12)
+
+
+def test_what_the_torque_observer_found_is_taken_off_for_others_too(intel_aero):
+    task = task_of(intel_aero, 0.0)
+    state = State(np.zeros(3), np.zeros(3), np.array([0.0, 0.0, 0.0, 1.0]), np.zeros(3))
+    before = task.thrusts((0.0, 0.0, intel_aero.weight), state)
+    task.memory["torque_found"] = 0.01, -0.02, 0.003
+    after = task.thrusts((0.0, 0.0, intel_aero.weight), state)
+    np.testing.assert_allclose(
+        intel_aero.mixing @ (after - before), [0, -0.01, 0.02, -0.003], atol=1e-12
+    )
 
 
 def test_a_force_pushes_with_its_size_and_turns_the_vehicle_towards_it(intel_aero):
