@@ -32,7 +32,7 @@ from neural_lander.controller.landing_controller import controller_record
 from neural_lander.controller.monitor import Limits, store_limits
 from neural_lander.controller.network import Network, network_record
 from neural_lander.controller.own_force import NETWORK
-from neural_lander.controller.pilot import Task, is_foreign, make_pilot
+from neural_lander.controller.pilot import Task, is_foreign, make_pilot, require_known
 from neural_lander.controller.rotation import Vector
 from neural_lander.controller.setpoint import Plan, plan_descent
 from neural_lander.controller.terrain import FLAT, Terrain
@@ -325,6 +325,7 @@ def prepare(
     aerodynamics, real = flight.air
     terrain, end = flight.scenario.ground, plan.coefficients[-1, :2, 0]
     surface = terrain.height(end[0], end[1])
+    require_known(flight.controller)
     foreign = is_foreign(flight.controller)
     control = controller_record(
         vehicle,

@@ -301,6 +301,25 @@ def test_a_controller_from_a_file_flies_and_another_one_of_that_name_does_not_mi
         fly_campaign(spec_in(tmp_path, text), tmp_path / "out", Crew(1), resume=True)
 
 
+def test_a_policy_flies_and_another_one_of_that_name_does_not_mix(tmp_path: Path) -> None:
+    """In a campaign, too, what stable-baselines3 saved is a controller, known by its bytes."""
+    sb3 = pytest.importorskip("stable_baselines3", reason="stable-baselines3 is not installed")
+    from neural_lander.sim.env import LandingEnv
+    from neural_lander.sim.policy import Asked, save_policy
+
+    small = {"n_steps": 16, "batch_size": 16, "device": "cpu", "policy_kwargs": {"net_arch": [8]}}
+    path = tmp_path / "policy.zip"
+    env = LandingEnv(action="residual")
+    save_policy(sb3.PPO("MlpPolicy", env, seed=0, **small), path, Asked("residual"))
+    text = TEXT.replace('"observer"', f'"{path}"')
+    rows = fly_all(spec_in(tmp_path, text), tmp_path / "out")
+    assert [row["controller"] for row in rows] == ["pd"] * 3 + [str(path)] * 3
+    assert [row["status"] for row in rows] == [FLOWN] * 6
+    save_policy(sb3.PPO("MlpPolicy", env, seed=1, **small), path, Asked("residual"))
+    with pytest.raises(InputError, match=r"files\.controller .*policy\.zip is"):
+        fly_campaign(spec_in(tmp_path, text), tmp_path / "out", Crew(1), resume=True)
+
+
 def test_a_process_that_lives_on_flies_the_files_of_each_campaign(
     tmp_path: Path, intel_aero
 ) -> None:

@@ -95,7 +95,7 @@ def test_a_bad_spec_is_refused_by_key(line: str, message: str, tmp_path: Path) -
 
 
 def test_unknown_controllers_and_missing_models_are_refused_before_any_landing(tmp_path) -> None:
-    for name, message in (("hope", "'hope', which is unknown"), ("learned", "needs a model")):
+    for name, message in (("hope", "'hope' is unknown"), ("learned", "needs a model")):
         spec = spec_in(tmp_path, TEXT.replace('"observer"', f'"{name}"'))
         with pytest.raises(InputError, match=message):
             require_flyable(spec)

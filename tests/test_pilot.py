@@ -71,6 +71,21 @@ class Pulls(Climb):
         return [1.0, 2.0, -3.0, 1.0]
 
 
+class Leaves(Climb):
+    def step(self, state, time):
+        raise SystemExit(3)
+
+
+class Alone:
+    def __init__(self):
+        pass
+
+
+class Timeless(Climb):
+    def step(self, state):
+        pass
+
+
 class Mute:
     def __init__(self, task):
         pass
@@ -149,6 +164,11 @@ def test_a_pilot_sees_what_is_measured_and_where_it_is_to_be(flight, tmp_path):
     assert not landing.summary["landed"]  # thrust of hover and no feedback
 
 
+def test_a_bare_file_is_refused_by_land_with_the_cure(flight):
+    with pytest.raises(InputError, match=r"name the class in your file: mine\.py:MyController"):
+        fly(flight("mine.py"), 0)
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
@@ -157,7 +177,13 @@ def test_a_pilot_sees_what_is_measured_and_where_it_is_to_be(flight, tmp_path):
         ("Pulls", r"at 0\.000 s: thrusts is .*-3\.0.* N, expected at least 0 N each"),
         ("Mute", "made a Mute without a method step"),
         ("Broken", r"could not be made from its task: KeyError: 'gains' .*mine\.py, line"),
-        ("Absent", "has no 'Absent'; it has .*Wrapped"),
+        ("Absent", "has no 'Absent'; it defines (?!.*np).*Wrapped"),
+        ("Leaves", r"failed at 0\.000 s: SystemExit: 3 \(.*mine\.py, line \d+\)$"),
+        ("Alone", r"1 positional argument but 2 were given; it is made as Name\(task\)"),
+        (
+            "Timeless",
+            r"2 positional arguments but 3 were given; it is asked as step\(state, time\)",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_pilot_is_said_with_its_place(flight, name, message):
@@ -168,17 +194,21 @@ def test_what_is_wrong_with_a_pilot_is_said_with_its_place(flight, name, message
 def test_names_that_lead_nowhere_are_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "typo.py").write_text("def broken(:\n")
+    (tmp_path / "leaves.py").write_text("raise SystemExit(3)\n")
     for name, message in (
         ("nowhere_at_all:X", "module 'nowhere_at_all' cannot be imported"),
         ("absent.py:X", r"there is no file absent\.py"),
-        ("typo.py:X", r"typo\.py cannot be imported \(SyntaxError"),
+        ("typo.py:X", r"typo\.py cannot be imported \(SyntaxError.*line 1"),
+        ("leaves.py:X", r"leaves\.py cannot be imported \(SystemExit: 3"),
         (":X", "is no module:Name"),
         ("json:", "is no module:Name"),
     ):
         with pytest.raises(InputError, match=message):
             controllers_of(name)
-    with pytest.raises(InputError, match="or module:Name"):
+    with pytest.raises(InputError, match=r"'nonsense' is unknown.*file\.py:Name, module:Name"):
         controllers_of("nonsense")
+    with pytest.raises(InputError, match=r"name the class in your file: typo\.py:MyController"):
+        controllers_of("pd,typo.py")
 
 
 def test_a_module_of_the_working_directory_is_found(tmp_path, monkeypatch):

@@ -25,7 +25,7 @@ def client_of(address: str) -> Any:
         from distributed import Client
     except ImportError as error:
         raise InputError(
-            "--dask needs the package distributed; pip install 'neural-lander[campaign]'"
+            "--dask needs the package distributed; pip install 'dask[distributed]'"
         ) from error
     try:
         client = Client(address, timeout=PATIENCE, set_as_default=False)

@@ -16,8 +16,7 @@ import numpy.typing as npt
 
 from neural_lander.controller.errors import InputError, Refused
 from neural_lander.controller.files import read_json, write_json, write_whole
-from neural_lander.controller.landing_controller import CONTROLLERS
-from neural_lander.controller.pilot import find_pilot, is_foreign
+from neural_lander.controller.pilot import find_pilot, is_foreign, require_known
 from neural_lander.sim.campaign.cluster import client_of, fly_on_dask
 from neural_lander.sim.campaign.distributions import require_drawable
 from neural_lander.sim.campaign.folder import IDENTITY, LOCK, RESULTS, SPEC
@@ -92,13 +91,9 @@ def require_flyable(spec: Spec) -> None:
     worlds: dict[tuple[str, str], dict[str, Flight]] = {}
     for cell in spec.cells:
         where = f"cell {cell.scenario}, {cell.aero}, {cell.controller}"
+        require_known(cell.flown)
         if is_foreign(cell.flown):
             find_pilot(cell.flown)
-        elif cell.flown not in CONTROLLERS:
-            raise InputError(
-                f"controllers has '{cell.flown}', which is unknown; take one of "
-                f"{', '.join(CONTROLLERS)}, or your own as module:Name or file.py:Name"
-            )
         try:
             flight = flight_of(cell.options, cell.flown)
         except Refused:
