@@ -25,6 +25,7 @@ from neural_lander.scripts.cli_flight import (
 )
 from neural_lander.scripts.cli_options import (
     SETTINGS,
+    DescentSpeed,
     Flights,
     Folder,
     Json,
@@ -235,6 +236,7 @@ def certify(
     ] = None,
     scenario: ScenarioName = "flat",
     touchdown_speed: TouchdownSpeed = 0.15,
+    descent_speed: DescentSpeed = None,
     thrust_room: Room = None,
     epsilon: Annotated[
         float | None,
@@ -285,7 +287,9 @@ def certify(
         if calibration and (epsilon is not None or epsilon_constant):
             raise InputError("--calibration measures what --epsilon would say; give one of them")
         along = reference or ("s-curve" if calibration else None)
-        flown = Flown(model, known, controller, touchdown_speed, room_of(thrust_room))
+        flown = Flown(
+            model, known, controller, touchdown_speed, room_of(thrust_room), descent_speed
+        )
         options = tube_options(along, scenario, epsilon, epsilon_constant, flown, bool(calibration))
         with progress_bar("certify") as progress:
             bounds = calibration_of(

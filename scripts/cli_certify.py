@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from neural_lander.controller.setpoint import Plan
     from neural_lander.controller.vehicle import Vehicle
     from neural_lander.learning.calibration import Calibration
+    from neural_lander.sim.scenario import Scenario
 
 
 def calibration_of(
@@ -59,6 +60,26 @@ class Flown:
     touchdown_speed: float
     """[m/s]"""
     thrust_room: "ThrustRoom | None"
+    descent_speed: float | None = None
+    """Greatest one asked for [m/s]; None: the default. The model may set a lower one."""
+
+    def plan(self, scenario: "Scenario") -> "Plan":
+        """Return the fastest plan, which is the one that ``land`` flies in a scenario.
+
+        Raises:
+            InputError: no such plan, or the model cannot be read.
+        """
+        from neural_lander.controller.fastest import FASTEST, SPEED
+        from neural_lander.controller.model_parts import bundle_of
+        from neural_lander.controller.network import load_network
+        from neural_lander.sim.rollout import Flight
+
+        speed = SPEED if self.descent_speed is None else self.descent_speed
+        return Flight(
+            self.vehicle, self.controller, scenario, FASTEST,
+            touchdown_speed=self.touchdown_speed, descent_speed=speed, thrust_room=self.thrust_room,
+            network=load_network(bundle_of(self.model, self.controller), self.vehicle),
+        ).plan  # fmt: skip
 
 
 def tube_options(
@@ -104,14 +125,7 @@ def tube_options(
             "surface; take a scenario without [[surface]] and end_x, end_y"
         )
     if reference == FASTEST and flown is not None:
-        from neural_lander.controller.network import load_network
-        from neural_lander.sim.rollout import Flight
-
-        plan = Flight(
-            flown.vehicle, flown.controller, known, FASTEST,
-            touchdown_speed=flown.touchdown_speed, thrust_room=flown.thrust_room,
-            network=load_network(flown.model, flown.vehicle),
-        ).plan  # fmt: skip
+        plan = flown.plan(known)
     else:
         plan = plan_descent(reference, known.start, known.target_height, known.hover)
     if epsilon is None and constant:
