@@ -29,6 +29,7 @@ from neural_lander.controller.certificate import (
     binding,
     certificate_path,
     package_version,
+    plan_digest,
     read_certificate,
     write_certificate,
 )
@@ -49,6 +50,7 @@ from neural_lander.learning.assumptions import assumptions, assumptions_in_space
 from neural_lander.learning.calibration import Calibration
 from neural_lander.learning.level_force import LevelForce
 from neural_lander.learning.restricted_force import RestrictedForce
+from neural_lander.learning.room_search import Replan, room_remedy
 from neural_lander.learning.slopes import UNITS, Box, Interval, layer_norm_bound, slope_intervals
 from neural_lander.learning.space_report import space_table
 from neural_lander.learning.spatial_boxes import SpatialProof
@@ -73,6 +75,8 @@ def certify(
     errors: ErrorBounds | None = None,
     start: Start | None = None,
     calibration: Calibration | None = None,
+    replan: Replan | None = None,
+    search: bool = False,
 ) -> tuple[Certificate, Path]:
     """Decide on a model bundle in the vertical loop of ``vehicle`` and write the certificate.
 
@@ -89,6 +93,8 @@ def certify(
         errors: bounds of the learned force's error, for the tube; None: the model's estimate.
         start: of the flight along the plan; None: at rest on it, with thrust equal to weight.
         calibration: bounds from flights of this loop: the tube is then in three dimensions.
+        replan: from a thrust room to another plan, to say what would pass where ``plan`` does not;
+        search: or, too, where it does.
 
     Raises:
         InputError: a controller without a learned force, a bundle that cannot be read, whose
@@ -115,7 +121,7 @@ def certify(
         errors = _estimate(info, where)
     if start is None:
         start = Start(thrust=None)
-    question = _question(bound, info, errors, start, calibration)
+    question = _question(bound, info, errors, start, calibration, replan, search)
     answered = _answered(path, question)
     if answered is not None:
         report(1.0, f"{answered.verdict}, as before")
@@ -135,12 +141,21 @@ def certify(
     helps: tuple[dict[str, Any], ...] = ()
     if plan is not None and calibration is not None:
         space_loop = SpatialLoop.of(vehicle, controller)
-        inside = _in_space(plan, network, space_loop, calibration, start, report)
+        share = 0.75 if replan is None else 0.3
+        inside = _in_space(plan, network, space_loop, calibration, start, report, share)
         conditions, certified = inside.conditions, inside.certified
         tube = space_table(inside, plan, space_loop)
         if certified:
             report(0.95, "the loop without the learned force")
             tube["fallback"] = _fallback(plan, network, vehicle, inside, calibration)
+        sound = all(c.holds for c in conditions if c.name in ("H1", "H2"))
+        if replan is not None and sound and (search or not certified):
+            helps = (
+                room_remedy(
+                    replan, plan, RestrictedForce.of(network), space_loop, inside,
+                    lambda part, text: report(0.5 + 0.49 * part, text),
+                ),
+            )  # fmt: skip
         channels = tube.get("shares", {})
         tube["every_reference"] = every_reference
     elif plan is not None:
@@ -209,6 +224,7 @@ def _in_space(
     calibration: Calibration,
     start: Start,
     report: Progress,
+    share_of_it: float,
 ) -> SpatialProof:
     """Prove the tube in three dimensions with the bounds of the calibration."""
     errors = SpatialErrors(
@@ -222,7 +238,7 @@ def _in_space(
     force = RestrictedForce.of(network)
     return prove_space(
         plan, force, loop, errors, begin,
-        progress=lambda share, text: report(0.2 + 0.75 * share, text),
+        progress=lambda share, text: report(0.2 + share_of_it * share, text),
     )  # fmt: skip
 
 
@@ -282,13 +298,19 @@ def _question(
     errors: ErrorBounds | None,
     start: Start,
     calibration: Calibration | None,
+    replan: Replan | None,
+    search: bool,
 ) -> str:
     """Return the digest of everything that the answer depends on."""
     rooms = Path(__file__).parent, Path(__file__).parent.parent / "controller"
     prover = [sha256_of_file(file) for room in rooms for file in sorted(room.glob("*.py"))]
     given = None if errors is None else asdict(errors)
-    text = {"binding": bound, "model": info, "errors": given, "start": asdict(start)}
+    text: dict[str, Any] = {
+        "binding": bound, "model": info, "errors": given, "start": asdict(start)
+    }  # fmt: skip
     text["calibration"] = None if calibration is None else calibration.as_dict()
+    if replan is not None:  # what would pass depends on all that a plan does but its room
+        text["replanned"], text["search"] = plan_digest(replan(None)), search
     return sha256_of({**text, "prover": prover})
 
 

@@ -238,6 +238,14 @@ def certify(
     touchdown_speed: TouchdownSpeed = 0.15,
     descent_speed: DescentSpeed = None,
     thrust_room: Room = None,
+    search_room: Annotated[
+        bool,
+        typer.Option(
+            "--search-room",
+            help="Along fastest: look for the thrust room that the tube needs, not only where it is "
+            "refused; a plan that leaves less free lands sooner.",
+        ),
+    ] = False,
     epsilon: Annotated[
         float | None,
         typer.Option(
@@ -273,7 +281,8 @@ def certify(
     With --reference the answer is a tube around that plan. The certificate is written either way;
     exit status 3 where it says no.
     """
-    from neural_lander.controller.certificate import why_refused
+    from neural_lander.controller.certificate import sooner, why_refused
+    from neural_lander.controller.fastest import FASTEST
     from neural_lander.controller.vehicle import load_vehicle
     from neural_lander.learning.certify import certify as run_certify
     from neural_lander.scripts.cli_certify import Flown, calibration_of, tube_options
@@ -286,6 +295,10 @@ def certify(
             require_file(out)
         if calibration and (epsilon is not None or epsilon_constant):
             raise InputError("--calibration measures what --epsilon would say; give one of them")
+        if search_room and reference != FASTEST:
+            raise InputError(
+                f"--search-room is for --reference {FASTEST}: others leave thrust as they are"
+            )
         along = reference or ("s-curve" if calibration else None)
         flown = Flown(
             model, known, controller, touchdown_speed, room_of(thrust_room), descent_speed
@@ -296,11 +309,20 @@ def certify(
                 calibration or [], alpha, model, known, controller, options.get("plan")
             )
             certificate, path = run_certify(
-                model, known, controller, out, progress, calibration=bounds, **options
+                model,
+                known,
+                controller,
+                out,
+                progress,
+                calibration=bounds,
+                search=search_room,
+                **options,
             )
         tell.result = certificate.as_dict()
         show_certificate(tell.result, tell)
         tell.wrote(path)
+        if certificate.certified and (other := sooner(certificate)):
+            tell.line(other)
         if not certificate.certified:
             tell.status = say("refused", Refused(why_refused(certificate)), exit_status.REFUSED)
 

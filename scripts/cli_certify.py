@@ -1,7 +1,7 @@
 """From the options of ``certify`` to the plan, the start and the error bounds of a tube."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,8 +9,8 @@ ALPHA = 0.1
 """Default probability that a flight leaves the bounds of its calibration."""
 
 if TYPE_CHECKING:
-    from neural_lander.controller.fastest import ThrustRoom
     from neural_lander.controller.setpoint import Plan
+    from neural_lander.controller.thrust_room import ThrustRoom
     from neural_lander.controller.vehicle import Vehicle
     from neural_lander.learning.calibration import Calibration
     from neural_lander.sim.scenario import Scenario
@@ -126,13 +126,19 @@ def tube_options(
         )
     if reference == FASTEST and flown is not None:
         plan = flown.plan(known)
+        asked = flown
+
+        def replan(room: "ThrustRoom | None") -> "Plan":
+            return replace(asked, thrust_room=room).plan(known)
+
     else:
         plan = plan_descent(reference, known.start, known.target_height, known.hover)
     if epsilon is None and constant:
         raise InputError("--epsilon-constant needs --epsilon, the part that changes, beside it")
     errors = None if epsilon is None else ErrorBounds(epsilon, constant, "given by --epsilon")
-    return {
+    options = {
         "plan": plan,
         "errors": errors,
         "start": Start(known.start_spread, known.start_speed_spread, None),
     }
+    return options | ({"replan": replan} if reference == FASTEST else {})

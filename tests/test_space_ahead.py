@@ -14,7 +14,6 @@ from neural_lander.controller.errors import InputError
 from neural_lander.controller.fastest import (
     GENTLE_JERK_OUT,
     DescentLimits,
-    ThrustRoom,
     plan_fastest,
 )
 from neural_lander.controller.hover_mass import STEADY_RATE, shown
@@ -24,6 +23,7 @@ from neural_lander.controller.setpoint import setpoint
 from neural_lander.controller.spatial_lead import left_over, mass_found, weighing_cell
 from neural_lander.controller.spatial_model import channel_names
 from neural_lander.controller.spatial_tube import SpatialErrors, SpatialStart, tube_in_space
+from neural_lander.controller.thrust_room import ThrustRoom
 from neural_lander.controller.vehicle import GRAVITY, load_vehicle
 from neural_lander.learning.certify import certify
 from neural_lander.learning.spatial_falsifier import (
@@ -47,7 +47,7 @@ HOVER = 0.5
 
 
 def descent(height=0.9, speed=1.5, hover=HOVER):
-    limits = DescentLimits.of(AERO, 0.15, speed, room=ThrustRoom(0.33, 0.2))
+    limits = DescentLimits.of(AERO, 0.15, speed, room=ThrustRoom.even(0.33, 0.2))
     return plan_fastest((0.0, 0.0, height), hover, limits)
 
 
@@ -349,9 +349,9 @@ def test_a_plan_leaves_the_room_it_is_asked_for():
     assert command.min() >= 0.36 * most - out - 1e-9
     assert command.max() <= (1 - 0.22) * most + 1e-9
     with pytest.raises(InputError, match="too little to brake"):
-        DescentLimits.of(AERO, 0.13, room=ThrustRoom(0.3, 0.5))
+        DescentLimits.of(AERO, 0.13, room=ThrustRoom.even(0.3, 0.5))
     with pytest.raises(InputError, match="too much to begin"):
-        DescentLimits.of(AERO, 0.13, room=ThrustRoom(0.6, 0.1))
+        DescentLimits.of(AERO, 0.13, room=ThrustRoom.even(0.6, 0.1))
     assert DescentLimits.of(AERO, 0.13) == DescentLimits.of(AERO, 0.13, room=None)
     tight = plan_fastest((0.0, 0.0, 1.5), 1.0, DescentLimits.of(AERO, 0.13))
     assert tight.metadata["touchdown_s"] < plan.metadata["touchdown_s"]
