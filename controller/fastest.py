@@ -145,7 +145,7 @@ class DescentLimits:
         Args:
             start: where the fall begins.
             fallen: where it ends.
-            braking: where the brake begins.
+            braking: from where on thrust may be above weight.
             low: from where on the brake is let go.
 
         Raises:
@@ -270,9 +270,7 @@ class _Descent:
     pieces: list[Piece]
     numbers: dict[str, float]
     fallen: float
-    """Height where the fall ends [m]."""
-    braking: float
-    """Height where the brake begins [m]."""
+    """Height where the fall ends, and thrust is above weight from [m]."""
     low: float
     """Height from which the brake is let go [m]."""
 
@@ -289,7 +287,7 @@ def _planned(
         best = _quickest(drop, kept, settle)
         if best is None:
             return None, kept
-        fallen, braking = min(fallen, best.fallen), max(braking, best.braking)
+        fallen, braking = min(fallen, best.fallen), max(braking, best.fallen)
         low = max(low, best.low)
         tighter = limits.crossing(drop, fallen, braking, low)
         if tighter == kept:
@@ -353,6 +351,6 @@ def _descent(
     numbers = {
         "speed_m_s": high, "fall_m_s2": down, "brake_m_s2": up, "jerk_m_s3": max(into_fall, into_brake)
     }  # fmt: skip
-    fallen, below = drop + distance(fall, 0.0), -distance(brake, -high)
+    fallen = drop + distance(fall, 0.0)
     low = settle - distance(brake, -high) + distance(brake[:-1], -high)
-    return _Descent(sum(t for t, _ in way), way, numbers, fallen, settle + below, low)
+    return _Descent(sum(t for t, _ in way), way, numbers, fallen, low)
