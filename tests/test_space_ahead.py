@@ -26,6 +26,7 @@ from neural_lander.controller.spatial_tube import SpatialErrors, SpatialStart, t
 from neural_lander.controller.thrust_room import ThrustRoom
 from neural_lander.controller.vehicle import GRAVITY, load_vehicle
 from neural_lander.learning.certify import certify
+from neural_lander.learning.room_search import PROOFS, search_room
 from neural_lander.learning.spatial_falsifier import (
     World,
     _samples_of,
@@ -362,3 +363,18 @@ def test_no_command_is_computed_ahead_of_a_fly_in_space_that_is_not_compensated(
     still = fed_forward(LANDING, LOOP, np.array([0.0, 1.0, 1.2]))
     assert (still[:, 3:] == 0).all()
     assert np.isfinite(fly_in_space(world, world.quiet())).all()
+
+
+@pytest.mark.campaign
+def test_the_room_that_a_search_found_is_proved_on_the_fine_grid_and_lands_sooner():
+    loop, errors, learned = CASES["noisy"]
+
+    def replan(room):
+        limits = DescentLimits.of(AERO, 0.15, 1.5, room=room)
+        return plan_fastest((0.0, 0.0, 0.9), HOVER, limits)
+
+    found, tried = search_room(replan, learned, loop, errors, SpatialStart())
+    assert found is not None
+    assert tried <= PROOFS
+    assert found.plan.metadata["touchdown_s"] < PLAN.metadata["touchdown_s"] - 0.05
+    assert prove_space(found.plan, learned, loop, errors).certified

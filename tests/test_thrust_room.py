@@ -70,7 +70,8 @@ def test_between_two_heights_the_greatest_counts(room, a, b):
 
 
 @pytest.mark.parametrize(
-    "text", ["1=0.3:0.1", "0=0.3:0.1,0=0.2:0.1", "0.3:0.1,1=0.3:0.1", "0=0.3", "0=1:0", "-1=0.1:0.1"]
+    "text",
+    ["1=0.3:0.1", "0=0.3:0.1,0=0.2:0.1", "0.3:0.1,1=0.3:0.1", "0=0.3", "0=1:0", "-1=0.1:0.1"],
 )
 def test_a_room_that_is_none_is_refused(text):
     with pytest.raises(InputError, match=r"BELOW:ABOVE.*by height"):
@@ -193,11 +194,15 @@ def made_up(spread):
 def test_the_room_found_is_what_the_tube_needs_and_little_more(spread):
     prove = made_up(spread)
     with mock.patch.object(room_search, "coarse_proof", prove):
-        found, tried = search_room(descent, force(), LOOP, SpatialErrors((0.0,) * 3), SpatialStart())
+        found, tried = search_room(
+            descent, force(), LOOP, SpatialErrors((0.0,) * 3), SpatialStart()
+        )
     assert found is not None
     assert 2 <= tried <= room_search.PROOFS
     assert found.proof.certified
-    below = (spread + SIDE / math.tan(LOOP.tilt_limit)) / MOST  # closed form, the same at all heights
+    below = (
+        spread + SIDE / math.tan(LOOP.tilt_limit)
+    ) / MOST  # closed form, the same at all heights
     above = (spread + MOST - math.sqrt(MOST**2 - SIDE**2)) / MOST
     assert below <= found.room.below(1.4, 1.5) < below + 0.02
     assert above <= found.room.above(0.0, 0.3) < above + 0.03
@@ -210,7 +215,9 @@ def test_the_room_found_is_what_the_tube_needs_and_little_more(spread):
 def test_where_nothing_passes_the_search_ends_and_says_so():
     prove = made_up(9.0)
     with mock.patch.object(room_search, "coarse_proof", prove):
-        found, tried = search_room(descent, force(), LOOP, SpatialErrors((0.0,) * 3), SpatialStart())
+        found, tried = search_room(
+            descent, force(), LOOP, SpatialErrors((0.0,) * 3), SpatialStart()
+        )
         entry = room_search.room_remedy(
             descent, descent(None), force(), LOOP, prove(descent(None))[0]
         )
