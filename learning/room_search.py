@@ -60,11 +60,14 @@ def room_remedy(
     plan: Plan,
     force: SpatialForce,
     loop: SpatialLoop,
-    refused: SpatialProof,
+    asked: SpatialProof,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Return the certificate's entry: the room with which ``plan``, refused, would pass, if any."""
-    best, tried = search_room(replan, force, loop, refused.errors, refused.start, progress)
+    """Return the certificate's entry: the room with which another plan than ``plan`` would pass, if any.
+
+    ``asked``: the proof along ``plan``, whose errors and start are taken.
+    """
+    best, tried = search_room(replan, force, loop, asked.errors, asked.start, progress)
     entry = {
         "parameter": ROOM,
         "unit": "1",
@@ -78,7 +81,7 @@ def room_remedy(
         "passes_at": str(best.room),
         "touchdown_s": best.plan.metadata["touchdown_s"],
         "p_max_m": best.proof.greatest().tolist(),
-        "note": "with errors as measured along the plan refused: fly the calibration flights again "
+        "note": "with errors as measured along the plan asked for: fly the calibration flights again "
         "along this one",
     }
 
@@ -154,7 +157,8 @@ def room_needed(proof: SpatialProof, loop: SpatialLoop) -> ThrustRoom:
         side = box.reached_sideways
         least, greatest = box.reached_thrust
         greatest = math.sqrt(max(greatest**2 - side**2, 0.0))  # vertical
-        below = float(low[part].min()) - (least - side / math.tan(loop.tilt_limit))
+        floor = max(side / math.tan(loop.tilt_limit), loop.thrust_limits[0])
+        below = float(low[part].min()) - (least - floor)
         limit = math.sqrt(max(most**2 - side**2, 0.0))
         above = most - float(high[part].max()) - (limit - greatest)
         heights = z.middle[part, 0]
