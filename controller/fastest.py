@@ -22,12 +22,12 @@ the fall below, the brake above, and the jerk that lets go of the brake and stop
     m (g - lag j_out) >= below(floor) T_max
 
 Which heights these are depends on the plan, so it is planned with the least that could be, and again
-with what it turns out to cross, until it crosses nothing tighter: at most once for every step of the
-room and part of the descent.
+with what it turns out to cross, until it crosses nothing tighter. Where that lands sooner, the fall ends
+above a step that would ask it for more.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -62,6 +62,8 @@ JERKS = np.geomspace(10.0, 200.0, 16)
 JERK_OUT = 100.0
 """Jerk out of an acceleration [m/s^3]: 5 ms of motor lag that nobody knows of make 0.05 g of it."""
 BISECTIONS = 30
+INSTANT = 1e-6
+"""Descents that land so close to each other land at once [s]."""
 GENTLE_JERK_OUT = 12.0
 """Jerk out of an acceleration where there is to be a tube, and no room by height says more [m/s^3]."""
 ROOMY_JERK_OUT = 40.0
@@ -279,12 +281,39 @@ def _planned(
     drop: float, limits: DescentLimits, settle: float
 ) -> tuple[_Descent | None, DescentLimits]:
     """Return the fastest descent from ``drop`` [m] that keeps its room, and the limits that it keeps."""
-    if limits.room is None or not limits.room.by_height:
+    room = limits.room
+    if room is None or not room.by_height:
         return _quickest(drop, limits, settle), limits
+    found: tuple[_Descent | None, DescentLimits] = (None, limits)
+    refusal: InputError | None = None
+    for border in (0.0, *(h for h, _, _ in room.steps if 0 < h < drop)):
+        so_far = found[0]
+        if so_far is not None:
+            already = max(so_far.fallen, 0.0)
+            if border <= already or room.below(border, drop) == room.below(already, drop):
+                continue  # the fall ends above it, or would be asked for no less
+        try:
+            best, kept = _keeping(drop, limits, settle, border)
+        except InputError as error:
+            refusal = refusal or error
+            continue
+        if best is not None and (so_far is None or best.time < so_far.time - INSTANT):
+            found = (best, kept)
+        elif so_far is not None:
+            break  # a fall that ends higher yet is shorter yet
+    if found[0] is None and refusal is not None:
+        raise refusal
+    return found
+
+
+def _keeping(
+    drop: float, limits: DescentLimits, settle: float, border: float
+) -> tuple[_Descent | None, DescentLimits]:
+    """Return the fastest descent that keeps its room and falls no further than a height [m]."""
     fallen, braking, low = drop, 0.0, 0.0
     kept = limits.crossing(drop, fallen, braking, low)
     while True:
-        best = _quickest(drop, kept, settle)
+        best = _quickest(drop, kept, settle, border)
         if best is None:
             return None, kept
         fallen, braking = min(fallen, best.fallen), max(braking, best.fallen)
@@ -295,12 +324,14 @@ def _planned(
         kept = tighter
 
 
-def _quickest(drop: float, limits: DescentLimits, settle: float) -> _Descent | None:
+def _quickest(
+    drop: float, limits: DescentLimits, settle: float, border: float = 0.0
+) -> _Descent | None:
     """Return the descent with the jerks that land first; None: there is none."""
     found: list[_Descent] = []
 
     def tried(into_fall: float, into_brake: float) -> float:
-        one = _descent(drop, limits, float(into_fall), float(into_brake), settle)
+        one = _descent(drop, limits, float(into_fall), float(into_brake), settle, border)
         if one is None:
             return math.inf
         found.append(one)
@@ -322,7 +353,12 @@ def _quickest(drop: float, limits: DescentLimits, settle: float) -> _Descent | N
 
 
 def _descent(
-    drop: float, limits: DescentLimits, into_fall: float, into_brake: float, settle: float
+    drop: float,
+    limits: DescentLimits,
+    into_fall: float,
+    into_brake: float,
+    settle: float,
+    border: float = 0.0,
 ) -> _Descent | None:
     """Return the fastest descent with these jerks."""
     end, (let_fall, let_go) = limits.touchdown_speed, limits.jerks_out()
@@ -339,13 +375,12 @@ def _descent(
         return -distance(fall + brake, 0.0)
 
     low, high = end, limits.speed
-    if length(low) > fast:
+    if length(low) > fast or -distance(halves(low)[0], 0.0) > drop - border:
         return None
+    if border > 0 and -distance(halves(high)[0], 0.0) > drop - border:
+        high = _largest(lambda peak: -distance(halves(peak)[0], 0.0) <= drop - border, low, high)
     if length(high) > fast:
-        for _ in range(BISECTIONS):
-            middle = (low + high) / 2
-            low, high = (middle, high) if length(middle) <= fast else (low, middle)
-        high = low
+        high = _largest(lambda peak: length(peak) <= fast, low, high)
     fall, brake = halves(high)
     way = [*fall, (max(fast - length(high), 0.0) / high, 0.0), *brake, (settle / end, 0.0)]
     numbers = {
@@ -354,3 +389,11 @@ def _descent(
     fallen = drop + distance(fall, 0.0)
     low = settle - distance(brake, -high) + distance(brake[:-1], -high)
     return _Descent(sum(t for t, _ in way), way, numbers, fallen, low)
+
+
+def _largest(fits: Callable[[float], bool], low: float, high: float) -> float:
+    """Return the largest value that fits, between one that does and one that does not."""
+    for _ in range(BISECTIONS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low

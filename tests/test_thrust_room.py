@@ -126,6 +126,18 @@ def test_room_that_the_descent_never_crosses_costs_nothing():
     assert descent(felt).metadata["touchdown_s"] > descent(plain).metadata["touchdown_s"] + 0.05
 
 
+def test_a_low_start_ends_its_fall_above_heights_that_leave_nothing_to_fall_with():
+    tight = ThrustRoom(((0.0, 0.57, 0.2), (0.3, 0.42, 0.2)))
+    heights, thrust = commanded(descent(tight, 0.8))
+    falling = thrust < 0.57 * MOST - 1e-6
+    assert falling.any()
+    assert heights[falling].min() >= 0.3 - 1e-6
+    free = descent(replace(tight, steps=((0.0, 0.42, 0.2), (0.3, 0.42, 0.2))), 0.8)
+    assert commanded(free)[0][commanded(free)[1] < 0.57 * MOST - 1e-6].min() < 0.3
+    with pytest.raises(InputError, match="too much to begin"):
+        descent(tight, 0.25)
+
+
 def test_a_pair_and_no_room_plan_what_they_always_did():
     """The limits of the brake and the fall in closed form, and the gentle jerk out of both."""
     pair = DescentLimits.of(AERO, 0.13, room=ThrustRoom.even(0.36, 0.22))
