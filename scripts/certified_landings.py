@@ -106,7 +106,7 @@ def land(flight: Flight, seeds: Sequence[int], what: str, console: Console) -> d
             after.append(figures["monitor_event_s"])
         if left.any() and figures["monitor_events"]:
             lead = log["time"][int(np.argmax(left))] - figures["monitor_event_s"]
-            count["warned"] += lead >= 0
+            count["warned"] += bool(lead >= 0)
             warned.append(float(lead))
         late = log["time"][:until] > SETTLED
         used.append(share_of_tube[late].max(axis=0) if late.any() else np.zeros(3))
