@@ -26,6 +26,7 @@ from neural_lander.learning import room_search
 from neural_lander.learning.certify import certify
 from neural_lander.learning.room_search import room_needed, search_room
 from neural_lander.learning.spatial_boxes import Radii, SpatialBox, SpatialProof
+from neural_lander.scripts.cli import main
 from neural_lander.scripts.cli_certify import Flown, tube_options
 from neural_lander.sim.gate import FlightOptions, flight_of
 
@@ -253,6 +254,15 @@ def test_the_refusal_says_which_room_would_pass(tmp_path):
     assert "lands in 1.67 s" in sooner(passed)
     assert sooner(replace(passed, tube={"planned": {"touchdown_s": 1.6}})) == ""
     assert sooner(found) == ""
+
+
+def test_a_search_along_another_reference_is_refused(tmp_path, capsys):
+    model = bundle(tmp_path / "model", AERO)
+    for reference in ([], ["--reference", "s-curve"]):
+        with pytest.raises(SystemExit) as ended:
+            main(["certify", str(model), "--vehicle", "intel-aero", "--search-room", *reference])
+        assert ended.value.code == 2
+        assert "--search-room is for --reference fastest" in capsys.readouterr().err
 
 
 # --- the plan of certify is that of land ------------------------------------------------------------
