@@ -13,6 +13,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -76,8 +77,9 @@ def is_cold(function: str = "step.step") -> bool:
     return not NUMBA.DISABLE_JIT and not any(CACHE_FOLDER.rglob(f"{function}-*.nbi"))
 
 
+@cache
 def announce(function: str = "step.step") -> None:
-    """Say that one has to wait, where one has."""
+    """Say that one has to wait, where one has; the first time that a process asks."""
     if is_cold(function):
         print(
             "compiling the flight step, once on this machine (about half a minute) ...",

@@ -20,7 +20,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from neural_lander.controller import deck, feed_forward, hover_mass, indi, l1, monitor, terrain
+from neural_lander.controller import (
+    deck,
+    feed_forward,
+    hover_mass,
+    indi,
+    l1,
+    monitor,
+    terrain,
+    torque_observer,
+)
 from neural_lander.controller import setpoint as reference
 from neural_lander.controller.allocation import Thrusts, rotor_thrusts
 from neural_lander.controller.attitude_law import attitude_torque
@@ -53,6 +62,7 @@ from neural_lander.controller.own_force import NETWORK, NONE, ORACLE, TEXTBOOK, 
 from neural_lander.controller.rotation import Vector, body_z, norm
 from neural_lander.controller.setpoint import Plan, setpoint, setpoint_ahead, store_plan
 from neural_lander.controller.terrain import FLAT, Terrain
+from neural_lander.controller.torque_observer import hear_torque, store_torque_observer
 from neural_lander.controller.touchdown import (
     CUT,
     FLYING,
@@ -131,6 +141,7 @@ RECORD = np.dtype(
         *indi.RECORD_FIELDS,
         *l1.RECORD_FIELDS,
         *deck.RECORD_FIELDS,
+        *torque_observer.RECORD_FIELDS,
         *reference.RECORD_FIELDS,
         *monitor.RECORD_FIELDS,
         # memory
@@ -220,6 +231,7 @@ def controller_record(
     damping = np.array([gains.damping, gains.damping, 1.0])
     c["attitude_stiffness"], c["attitude_damping"] = bandwidth**2, 2 * damping * bandwidth
     c["observer_rate"] = vehicle.observer_of(controller)
+    store_torque_observer(c, vehicle)
     c["estimator"] = {"indi": INDI, "l1": L1}.get(controller, MOMENTUM)
     if c["estimator"] == INDI and vehicle.baselines:
         indi.store_filter(c, vehicle.baselines.indi, vehicle.timing.period)
@@ -264,7 +276,7 @@ def wanted_force(c: Any, t: float, measured: Measurement, explained: Vector) -> 
 
     ``explained`` is the residual model at the measured state and thrust.
     """
-    p, q, v, _, f, height, felt = measured
+    p, q, v, omega, f, height, felt = measured
     sp_p, sp_v, sp_a = setpoint(c, t - c.age_steps * c.period * c.compensated)
     ahead = (0.0, 0.0, 0.0)
     if c.compensated == 1:
@@ -289,16 +301,18 @@ def wanted_force(c: Any, t: float, measured: Measurement, explained: Vector) -> 
     mass = (c.mass, c.mass, c.mass * (1.0 + c.load))
     momentum = (mass[0] * v[0], mass[1] * v[1], mass[2] * v[2])
     d = (0.0, 0.0, 0.0)
-    if c.started == 0:
+    first = c.started == 0
+    if first:
         c.started = 1
         for i in range(3):
             c.observer_memory[i] = momentum[i]
             c.ground_memory[i] = momentum[i]
     foot = lowest_foot_compiled(c.feet, height + c.rest_height, q)
     c.contact = 1.0 if foot < c.foot_margin else 0.0
+    frozen = c.phase != FLYING or c.contact > 0.0
+    hear_torque(c, omega, f, first, frozen)
     if c.observer_rate > 0.0:
         steady = (c.observer_steady[0], c.observer_steady[1], c.observer_steady[2])
-        frozen = c.phase != FLYING or c.contact > 0.0
         if c.estimator == INDI:
             s = specific_force(c, q, v, felt)
             at_once = known if math.isnan(felt[0]) else now  # an accelerometer is never late

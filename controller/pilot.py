@@ -27,6 +27,7 @@ import numpy.typing as npt
 from neural_lander.controller.allocation import Thrusts, rotor_thrusts
 from neural_lander.controller.attitude_law import attitude_torque
 from neural_lander.controller.errors import InputError
+from neural_lander.controller.landing_controller import CONTROLLERS
 from neural_lander.controller.onboard import PHASES, State, thrusts_of, vector_of
 from neural_lander.controller.setpoint import Plan
 from neural_lander.controller.terrain import Terrain
@@ -93,7 +94,8 @@ class Task:
         """Return the rotor thrusts (4,) [N] that push with a force (3,) [N] in the world.
 
         As our controllers do it: thrust is the size of the force, the attitude law turns body z
-        to its direction at heading ``yaw``, and the allocation keeps the rotors in their limits.
+        to its direction at heading ``yaw``, less what the torque observer found, and the allocation
+        keeps the rotors in their limits.
 
         Raises:
             InputError: the force is no three finite numbers.
@@ -118,6 +120,22 @@ def is_foreign(controller: str) -> bool:
     return ":" in controller or Path(controller).suffix in FILES
 
 
+def require_known(controller: str) -> None:
+    """Refuse a name that is neither a controller of ours nor one from outside.
+
+    Raises:
+        InputError: it is unknown; the message says how one's own is named.
+    """
+    if controller in CONTROLLERS or is_foreign(controller):
+        return
+    own = "or one of your own: file.py:Name, module:Name, policy.zip"
+    if Path(controller).suffix == ".py":
+        own = f"or name the class in your file: {controller}:MyController"
+    raise InputError(
+        f"controller '{controller}' is unknown; take one of {', '.join(CONTROLLERS)}, {own}"
+    )
+
+
 def find_pilot(controller: str) -> Callable[[Task], Pilot]:
     """Return what makes the pilot of a flight from its task: see ``is_foreign``.
 
@@ -140,9 +158,14 @@ def find_pilot(controller: str) -> Callable[[Task], Pilot]:
     try:
         return getattr(module, name)  # type: ignore[no-any-return]
     except AttributeError:
+        own = [
+            key
+            for key, value in vars(module).items()
+            if callable(value) and getattr(value, "__module__", None) == module.__name__
+        ]
         raise InputError(
-            f"controller '{controller}': '{where}' has no '{name}'; it has "
-            f"{', '.join(n for n in vars(module) if not n.startswith('_')) or 'nothing'}"
+            f"controller '{controller}': '{where}' has no '{name}'; it defines "
+            f"{', '.join(own) or 'no class and no function'}"
         ) from None
 
 
@@ -157,9 +180,11 @@ def make_pilot(controller: str, task: Task) -> Pilot:
         pilot = maker(task)
     except InputError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
+        cure = "; it is made as Name(task), so __init__ takes the task alone"
         raise InputError(
             f"controller '{controller}' could not be made from its task: {what_failed(error)}"
+            f"{cure if _raised_here(error) else ''}"
         ) from error
     if not callable(getattr(pilot, "step", None)):
         raise InputError(
@@ -179,9 +204,11 @@ def ask(pilot: Pilot, controller: str, state: State, time: float) -> Thrusts:
         answer = pilot.step(state, time)
     except InputError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
+        cure = "; it is asked as step(state, time)"
         raise InputError(
             f"controller '{controller}' failed at {time:.3f} s: {what_failed(error)}"
+            f"{cure if _raised_here(error) else ''}"
         ) from error
     try:
         a, b, c, d = thrusts_of("thrusts", answer).tolist()
@@ -190,10 +217,20 @@ def ask(pilot: Pilot, controller: str, state: State, time: float) -> Thrusts:
     return a, b, c, d
 
 
-def what_failed(error: Exception) -> str:
-    """Return an exception as one line with the place in the file where it was raised."""
+def what_failed(error: BaseException) -> str:
+    """Return an exception as one line, with the place where it was raised unless that is this file.
+
+    A file that Python cannot read is no place of its own: the error names the line by itself.
+    """
     last = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__}: {error} ({last.filename}, line {last.lineno})"
+    nowhere = last.filename == __file__ or last.filename.startswith("<frozen")
+    where = "" if nowhere else f" ({last.filename}, line {last.lineno})"
+    return f"{type(error).__name__}: {' '.join(str(error).split())}{where}"
+
+
+def _raised_here(error: BaseException) -> bool:
+    """Whether the call itself failed: the pilot's own code was not reached."""
+    return traceback.extract_tb(error.__traceback__)[-1].filename == __file__
 
 
 def _from_name(where: str, controller: str) -> Any:
@@ -202,16 +239,17 @@ def _from_name(where: str, controller: str) -> Any:
         sys.path.insert(0, here)
     try:
         return importlib.import_module(where)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise InputError(
-            f"controller '{controller}': module '{where}' cannot be imported ({what_failed(error)})"
+            f"controller '{controller}': module '{where}' cannot be imported ({what_failed(error)}); "
+            f"it is looked for in {here} and among installed packages, a file is given as file.py:Name"
         ) from error
 
 
 def _from_file(where: str, controller: str) -> Any:
     path = Path(where).resolve()
     if not path.is_file():
-        raise InputError(f"controller '{controller}': there is no file {where}")
+        raise InputError(f"controller '{controller}': there is no file {where}; looked for {path}")
     known = f"{path}, a pilot"
     if known in sys.modules:
         return sys.modules[known]
@@ -222,7 +260,7 @@ def _from_file(where: str, controller: str) -> Any:
     sys.modules[known] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[known]
         raise InputError(
             f"controller '{controller}': {where} cannot be imported ({what_failed(error)})"

@@ -12,7 +12,7 @@ import json
 import math
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
@@ -36,9 +36,15 @@ def number(
     low: float = -math.inf,
     high: float = math.inf,
     strict: bool = True,
+    default: float | None = None,
 ) -> Any:
-    """Declare a number of the vehicle file: its key, meaning, shape, and range (open if strict)."""
+    """Declare a number of the vehicle file: its key, meaning, shape, and range (open if strict).
+
+    A file may leave out one that has a ``default``.
+    """
+    left_out: Any = MISSING if default is None else default
     return field(
+        default=left_out,
         metadata={
             "key": key,
             "help": help,
@@ -46,7 +52,7 @@ def number(
             "low": low,
             "high": high,
             "strict": strict,
-        }
+        },
     )
 
 
@@ -138,6 +144,10 @@ class Gains:
     textbook_radius: float = number(
         "textbook_radius_m", "effective rotor radius in the formula of `textbook`", low=0
     )
+    torque_observer: float = number(
+        "torque_observer_1_s", "bandwidth of the observer of torques, 0: none", low=0, strict=False,
+        default=0.0,
+    )  # fmt: skip
 
     def observer_of(self, controller: str) -> float:
         """Return the bandwidth of a controller's disturbance observer [1/s]; 0: it has none.
@@ -224,14 +234,15 @@ class Vehicle:
         return n * self.rotors.thrust_min, n * self.rotors.thrust_max
 
     def numbers(self) -> Iterator[tuple[str, Any, str, str]]:
-        """Yield (path in the file, value, meaning, source) of every number."""
+        """Yield (path in the file, value, meaning, source) of every number, but for defaults."""
         for group, cls in GROUPS.items():
             part = getattr(self, group)
             if part is None:
                 continue
             for f in fields(cls):
-                path = f"{group}.{f.metadata['key']}"
-                yield path, getattr(part, f.name), f.metadata["help"], self.sources[path]
+                path, value = f"{group}.{f.metadata['key']}", getattr(part, f.name)
+                if f.default is MISSING or value != f.default:
+                    yield path, value, f.metadata["help"], self.sources[path]
 
     def as_dict(self) -> dict[str, Any]:
         """Return the numbers by group and key, as in the file, without their sources."""
@@ -375,6 +386,9 @@ def _read_group(group: str, cls: type[T], table: Any, where: str, sources: dict[
         rule = f.metadata
         path = f"{group}.{rule['key']}"
         entry = table.get(rule["key"])
+        if entry is None and f.default is not MISSING:
+            sources[path], values[f.name] = "left out", f.default
+            continue
         if entry is None:
             raise InputError(f"{where}: {path} is missing ({rule['help']})")
         if not isinstance(entry, dict) or set(entry) != {"value", "source"}:

@@ -7,7 +7,7 @@ read, no keyword arguments. Ours: whole landings (``learned+observer`` with a ra
 sensors, per-rotor ground effect, noise, log), set-up of each flight counted. One core,
 the runs take turns, the best of each counts. Compilation is left out, and told on its own.
 Engine hybrid beats 0.5 because it does not call PyBullet in free flight, and for no other reason.
-Peers (`pip install -e .[peers]`) fly with their own Python controllers at their own rates.
+Peers (docs/other-simulators.md) fly with their own Python controllers at their own rates.
 """
 
 import argparse

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from neural_lander.controller.errors import InputError
-from neural_lander.scripts.cli_options import CONTROLLERS
 from neural_lander.scripts.cli_output import Report
 
 if TYPE_CHECKING:
@@ -36,16 +35,13 @@ def controllers_of(text: str) -> list[str]:
     names = [name.strip() for name in text.split(",")]
     if not all(names) or len(set(names)) < len(names):
         raise InputError(f"--controllers is '{text}', expected different names like pd,observer")
-    from neural_lander.controller.pilot import find_pilot, is_foreign
+    from neural_lander.controller.pilot import find_pilot, is_foreign, require_known
     from neural_lander.sim import policy as policy  # so that policies are controllers
 
     for name in names:
+        require_known(name)
         if is_foreign(name):
             find_pilot(name)
-        elif name not in CONTROLLERS.split(", "):
-            raise InputError(
-                f"controller '{name}' is unknown; take one of {CONTROLLERS}, or module:Name"
-            )
     return names
 
 
@@ -71,7 +67,7 @@ def seeds_of(text: str) -> range:
         seeds = range(int(first), int(end) if colon else int(first) + 1)
     except ValueError:
         seeds = range(0)
-    if not seeds or seeds[0] < 0:
+    if not seeds or seeds[0] < 0 or seeds[-1] >= 2**63:
         raise InputError(f"--seeds is '{text}', expected A:B with 0 <= A < B (B excluded)")
     return seeds
 

@@ -3,8 +3,8 @@
     python scripts/data_efficiency.py --out DIR [--ppo NAME=curve.json ...] [--seeds 0:40]
 
 The residual: flies sets of collection flights (--sets, flights x seconds), trains on each, lands every
-seed uncertified. PPO: the learning curves that train_ppo.py wrote; their last point is the look on
-fresh seeds, as those of the curve ended the training. Beside them every simple controller, which flies
+seed uncertified. PPO: the learning curves that train_ppo.py wrote, and the look on fresh seeds,
+as those of the curve ended the training. Beside them every simple controller, which flies
 without any data. A landing is good as sim/quality.py says. Writes data_efficiency.json, .png, .pdf.
 """
 
@@ -83,11 +83,17 @@ def residual_curves(
     return curves
 
 
-def ppo_curve(path: Path) -> tuple[list[dict[str, Any]], bool]:
-    """Return the looks of a training, the one on fresh seeds last, and whether there was one."""
+def ppo_curve(path: Path) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
+    """Return the looks of a training by time, and the one on fresh seeds, at the policy that was best."""
     told = json.loads(path.read_text(encoding="utf-8"))
-    fresh = [told["fresh"]] if "fresh" in told else []
-    return told["curve"] + fresh, bool(fresh)
+    fresh = told.get("fresh")
+    looks = told["curve"] + ([fresh] if fresh else [])
+    return sorted(looks, key=lambda look: float(look["flown_s"])), fresh
+
+
+def reached_and_kept(curve: Sequence[dict[str, Any]], fresh: dict[str, Any] | None) -> float | None:
+    """Return the data from which on every look was good [s], None: never, or not on fresh seeds."""
+    return None if fresh and reached([fresh]) is None else reached(curve)
 
 
 @exits
@@ -106,12 +112,12 @@ def main() -> None:
     console, seeds, sets = Console(), seeds_of(args.seeds), sets_of(args.sets)
     require_folder(args.out)
     curves: dict[str, list[dict[str, Any]]] = {}
-    confirmed: dict[str, bool] = {}
+    fresh: dict[str, dict[str, Any] | None] = {}
     for given in args.ppo:
         name, equals, path = given.partition("=")
         if not equals or not Path(path).is_file():
             raise InputError(f"--ppo is '{given}', expected NAME=FILE that train_ppo.py wrote")
-        curves[name], confirmed[name] = ppo_curve(Path(path))
+        curves[name], fresh[name] = ppo_curve(Path(path))
     vehicle = load_vehicle(args.vehicle)
     without = {
         name: landed(
@@ -121,21 +127,27 @@ def main() -> None:
     }
     curves = residual_curves(vehicle, args.aero, sets, seeds, args.out, console) | curves
     result = {
-        "seeds": args.seeds, "without_data": without, "curves": curves, "on_fresh_seeds": confirmed,
-        "reached_s": {name: reached(curve) for name, curve in curves.items()},
+        "seeds": args.seeds, "without_data": without, "curves": curves, "on_fresh_seeds": fresh,
+        "reached_s": {
+            name: reached_and_kept(curve, fresh.get(name)) for name, curve in curves.items()
+        },
     }  # fmt: skip
     write_json(args.out / "data_efficiency.json", result)
     pictures = draw_efficiency(curves, without, args.out / "data_efficiency.png")
     table = Table(
-        "way to learn", "good from\n[s of flight]", "at most\nflown [s]", "good at\nthe end"
+        "way to learn",
+        "good from\n[s of flight]",
+        "at most\nflown [s]",
+        "good at the end,\nPPO: its best",
     )
     for name, entry in without.items():
         table.add_row(f"{name} (no data)", "-", "0", f"{entry['good']} of {entry['flown']}")
     for name, curve in curves.items():
-        at, end = result["reached_s"][name], curve[-1]
-        where = "" if confirmed.get(name, True) else ",\nof those it stopped by"
+        at, end = result["reached_s"][name], fresh.get(name) or curve[-1]
+        unjudged = name in fresh and fresh[name] is None
+        where = ",\nof those it stopped by" if unjudged else ""
         table.add_row(
-            name, "not reached" if at is None else f"{at:.0f}", f"{end['flown_s']:.0f}",
+            name, "not reached" if at is None else f"{at:.0f}", f"{curve[-1]['flown_s']:.0f}",
             f"{end['good']} of {end['flown']}{where}",
         )  # fmt: skip
     console.print(table)

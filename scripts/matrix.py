@@ -8,17 +8,21 @@ Without --measure: for each aerodynamics collects eight flights of 60 s, trains 
 a campaign, and goes on where an earlier call stopped. A refused certificate is a row. By default two
 seeds; the whole matrix is --seeds 0:32.
 
-With --measure: the rate of one process, of two, and of a Dask cluster of two workers, in turns, with
+With --measure: the rate of one process, of two, of two apart, which nobody hands anything meanwhile
+(what the machine has to give), and of a Dask cluster of two workers beside two processes, in turns, with
 processes warm; the memory of the program that hands out the landings, over --memory of them; and what
-that makes of 100,000. CPU time is measured beside the clock, for a machine that others use, too.
+that makes of 100,000. CPU time is measured beside the clock, and what others took of the machine.
 """
 
 import argparse
 import json
 import os
+import sys
 import time
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
+from dataclasses import astuple, dataclass, replace
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +41,17 @@ from neural_lander.scripts.cli_options import CONTROLLERS
 from neural_lander.scripts.cli_output import progress_bar
 from neural_lander.scripts.exit_status import exits
 from neural_lander.scripts.experiment import Settings, learn
-from neural_lander.sim.campaign.run import Crew, chunks_of, fly_campaign
+from neural_lander.sim.campaign.run import CHUNK, Crew, chunks_of, fly_campaign
 from neural_lander.sim.campaign.spec import Spec, read_spec
-from neural_lander.sim.campaign.worker import Chunk
-from neural_lander.sim.scenario import bundled_scenarios
+from neural_lander.sim.campaign.worker import Chunk, fly_chunk
+from neural_lander.sim.physics import load_aerodynamics
+from neural_lander.sim.scenario import bundled_scenarios, load_scenario
 from neural_lander.sim.verdict import FLOWN, LANDED
 
+WIDE = 200
+"""Columns of a table that goes into a file."""
+UNFLOWN = {"errors": "raised", "impossible": "impossible"}
+"""Count of a line -> what became of these landings."""
 PLANNED, CLUSTER = 100_000, 64
 """Landings and workers that are planned on paper."""
 
@@ -95,22 +104,69 @@ def fly_matrix(args: argparse.Namespace, spec: Spec, console: Console) -> dict[s
 
 
 def cell(line: dict[str, Any]) -> str:
-    """Return a controller's figure in one world; where not every flight ended well, the commonest end."""
+    """Return a controller's figure in one world; where not every flight ended well, the other ends."""
     if line["refused"]:
         return "refused" if line["refused"] == line["landings"] else f"{line['refused']} refused"
     ill = {end: n for end, n in line["outcomes"].items() if n and end not in (LANDED, FLOWN)}
+    ill |= {end: line[key] for key, end in UNFLOWN.items() if line[key]}
     if ill:
-        end = max(ill, key=lambda end: ill[end])
-        return end if ill[end] == line["landings"] else f"{sum(ill.values())} {end}"
+        whole = list(ill.values()) == [line["landings"]]
+        return ", ".join(end if whole else f"{n} {end}" for end, n in ill.items())
     z = line["z_max_error_m"]
     return "-" if z is None else f"{1e3 * z['median']['value']:.1f}"
 
 
-def rate_of(crew: Crew, chunks: Iterable[Chunk]) -> tuple[float, float]:
-    """Return landings per second of the clock, and of CPU time of this process and its children."""
-    before, begun = _cpu(), time.perf_counter()
-    flown = sum(len(rows) for rows in crew.fly(chunks))
-    return flown / (time.perf_counter() - begun), flown / (_cpu() - before)
+@dataclass(frozen=True)
+class Turn:
+    """How fast some chunks were flown once."""
+
+    per_s: float
+    """Landings per second of the clock."""
+    per_cpu_s: float
+    """Landings per second of CPU time, of this process and its children."""
+    others: float
+    """Share of the machine's time that others took meanwhile."""
+
+
+def turn_of(fly: Callable[[Sequence[Chunk]], int], chunks: Sequence[Chunk]) -> Turn:
+    """Fly chunks and return how fast that went."""
+    mine, busy, begun = _cpu(), _busy(), time.perf_counter()
+    flown = fly(chunks)
+    wall = time.perf_counter() - begun
+    mine, busy = _cpu() - mine, _busy() - busy
+    share = max(0.0, busy - mine) / (wall * (psutil.cpu_count() or 1))
+    return Turn(flown / wall, flown / mine, share)
+
+
+def turns_of(
+    ways: Mapping[str, Callable[[Sequence[Chunk]], int]], chunks: Sequence[Chunk], repeats: int
+) -> dict[str, Turn]:
+    """Fly chunks in each way, in turns, all of them warm; return the median turn of each."""
+    for way in ways.values():
+        way(chunks[:4])  # imports, worlds
+    seen: dict[str, list[Turn]] = {name: [] for name in ways}
+    for _ in range(repeats):
+        for name, way in ways.items():
+            seen[name].append(turn_of(way, chunks))
+    return {name: Turn(*np.median([astuple(t) for t in v], axis=0)) for name, v in seen.items()}
+
+
+def crew_flies(crew: Crew) -> Callable[[Sequence[Chunk]], int]:
+    """Return what flies chunks with a crew."""
+    return lambda chunks: sum(len(rows) for rows in crew.fly(chunks))
+
+
+def fly_apart(pool: Executor) -> Callable[[Sequence[Chunk]], int]:
+    """Return what flies half of the chunks in each of two processes, which are told nothing meanwhile."""
+
+    def fly(chunks: Sequence[Chunk]) -> int:
+        return sum(pool.map(_fly_all, (chunks[0::2], chunks[1::2])))
+
+    return fly
+
+
+def _fly_all(chunks: Sequence[Chunk]) -> int:
+    return sum(len(fly_chunk(chunk)) for chunk in chunks)
 
 
 def _cpu() -> float:
@@ -119,41 +175,50 @@ def _cpu() -> float:
     return float(sum(p.cpu_times().user + p.cpu_times().system for p in family))
 
 
+def _busy() -> float:
+    times = psutil.cpu_times()
+    return float(times.user + times.nice + times.system)
+
+
 def measure(args: argparse.Namespace, spec: Spec, console: Console) -> dict[str, Any]:
     """Measure rates in turns, and memory; print both and the plan."""
     from distributed import LocalCluster
 
-    chunks = list(chunks_of(spec, np.zeros(spec.landings, bool)))
     if spec.landings < args.landings:
         raise InputError(
             f"--landings is {args.landings}, and these seeds make {spec.landings}, too few to time; "
             "give more --seeds"
         )
-    chunks = chunks[: max(2, args.landings // 16)]
+    chunks = list(chunks_of(spec, np.zeros(spec.landings, bool)))
+    chunks = chunks[: max(4, args.landings // CHUNK // 2 * 2)]
+    one, two, apart, dask = (
+        "one process",
+        "two processes",
+        "two processes apart",
+        "Dask, two workers",
+    )
+    with ProcessPoolExecutor(2, get_context("spawn")) as pool:
+        ways = {one: crew_flies(Crew(1)), two: crew_flies(Crew(2)), apart: fly_apart(pool)}
+        turns = turns_of(ways, chunks, args.repeats)
     with LocalCluster(
         n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
     ) as cluster:
-        crews = {
-            "one process": Crew(1),
-            "two processes": Crew(2),
-            "Dask, two workers": Crew(dask=cluster.scheduler_address),
-        }
-        for crew in crews.values():
-            rate_of(crew, chunks[:4])  # imports, worlds
-        rates: dict[str, list[tuple[float, float]]] = {name: [] for name in crews}
-        for _ in range(args.repeats):
-            for name, crew in crews.items():
-                rates[name].append(rate_of(crew, chunks))
-    wall, cpu = ({k: np.array([r[i] for r in v]) for k, v in rates.items()} for i in (0, 1))
-    one, two, dask = crews
+        ways = {two: ways[two], dask: crew_flies(Crew(dask=cluster.scheduler_address))}
+        beside = turns_of(ways, chunks, args.repeats)
+    turns[dask] = beside[dask]
     result: dict[str, Any] = {
         "landings_per_turn": sum(len(chunk.tasks) for chunk in chunks),
-        "landings_per_s": {name: np.median(values) for name, values in wall.items()},
-        "landings_per_cpu_s": {name: np.median(values) for name, values in cpu.items()},
-        "efficiency_of_two": np.median(wall[two] / (2 * wall[one])),
-        "efficiency_of_two_by_cpu": np.median(cpu[two] / cpu[one]),
-        "dask_over_joblib": np.median(wall[dask] / wall[two]),
-        "dask_over_joblib_by_cpu": np.median(cpu[dask] / cpu[two]),
+        "landings_per_s": {name: turn.per_s for name, turn in turns.items()},
+        "landings_per_cpu_s": {name: turn.per_cpu_s for name, turn in turns.items()},
+        "efficiency_of_two": turns[two].per_s / (2 * turns[one].per_s),
+        "efficiency_of_two_by_cpu": turns[two].per_cpu_s / turns[one].per_cpu_s,
+        "efficiency_of_two_apart": turns[apart].per_s / (2 * turns[one].per_s),
+        "efficiency_of_two_apart_by_cpu": turns[apart].per_cpu_s / turns[one].per_cpu_s,
+        "two_over_two_apart": turns[two].per_s / turns[apart].per_s,
+        "two_over_two_apart_by_cpu": turns[two].per_cpu_s / turns[apart].per_cpu_s,
+        "dask_over_joblib": beside[dask].per_s / beside[two].per_s,
+        "dask_over_joblib_by_cpu": beside[dask].per_cpu_s / beside[two].per_cpu_s,
+        "taken_by_others": {name: turn.others for name, turn in turns.items()},
         "load": os.getloadavg()[0],
     }
     result["hours_for_100000"] = {
@@ -208,10 +273,14 @@ def main() -> None:
     if min(args.workers, args.repeats, args.landings) < 1 or args.memory < 0:
         raise InputError("--workers, --repeats and --landings are expected to be 1 or more")
     names, seeds = controllers_of(args.controllers), seeds_of(args.seeds)
-    load_vehicle(args.vehicle)
+    vehicle = load_vehicle(args.vehicle)
+    for aero in args.aero:
+        load_aerodynamics(aero, vehicle)
+    for scenario in args.scenarios.split(","):
+        load_scenario(scenario)
     require_folder(args.out)
     args.out.mkdir(parents=True, exist_ok=True)
-    console = Console(stderr=args.json)
+    console = Console(stderr=args.json, width=None if sys.stdout.isatty() else WIDE)
     spec = read_spec(write_spec(args, names, seeds, console))
     result = (measure if args.measure else fly_matrix)(args, spec, console)
     if args.json:

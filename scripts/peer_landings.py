@@ -12,7 +12,8 @@ uncertified.
 several over the ground effect, on seeds of their own, and takes the smallest within 5 % of the best
 median z RMSE + median |z end|.
 
-Prints what `train` says of a ground effect, counts, and median / largest of each figure's size.
+Prints what `train` says of a ground effect, counts, the median of each figure's size with its exact
+95 % interval, and the same of the differences from `observer`, seed by seed.
 """
 
 import argparse
@@ -39,12 +40,14 @@ from neural_lander.controller.recorder import Recorder
 from neural_lander.controller.setpoint import plan_descent
 from neural_lander.controller.vehicle import Vehicle, load_vehicle
 from neural_lander.learning.training import TrainingSettings, train
-from neural_lander.scripts.case_table import COUNTS, Figures
+from neural_lander.scripts.case_table import COUNTS
 from neural_lander.scripts.cli_flight import seeds_of
 from neural_lander.scripts.exit_status import exits
 from neural_lander.scripts.peer_worlds import VEHICLES, WORLDS, PeerWorld
 from neural_lander.sim.episode import CRASH_SPEED
+from neural_lander.sim.pairs import compare_pairs
 from neural_lander.sim.sensors import draw_noise
+from neural_lander.sim.statistics import middle
 from neural_lander.sim.summary import summarise
 from neural_lander.sim.verdict import Outcome
 
@@ -65,17 +68,15 @@ CONTROLLERS = {
     False: ("observer", "learned+observer"),
 }
 """Flown with a ground effect, and without one, where `pd` is `observer` with nothing to observe."""
-FIGURES = Figures(
-    {
-        "landing_time_s": ("time\ns", 1.0, 2),
-        "touchdown_speed_m_s": ("touchdown\nm/s", 1.0, 3),
-        "terminal_z_error_m": ("z end\nmm", 1e3, 2),
-        "z_rmse_m": ("z RMSE\nmm", 1e3, 2),
-        "z_max_error_m": ("z max\nmm", 1e3, 2),
-    },
-    high=1.0,
-)
-FIGURE_HEADS = [head for head, _, _ in FIGURES.columns.values()]
+FIGURES = {
+    "landing_time_s": ("time\ns", 1.0, 2),
+    "touchdown_speed_m_s": ("touchdown\nm/s", 1.0, 3),
+    "terminal_z_error_m": ("z end\nmm", 1e3, 2),
+    "z_rmse_m": ("z RMSE\nmm", 1e3, 2),
+    "z_max_error_m": ("z max\nmm", 1e3, 2),
+}
+"""Figure -> head of its column, what it is multiplied by to be read, and decimals."""
+HEADS = [head for head, _, _ in FIGURES.values()]
 Array = npt.NDArray[np.float64]
 MakeWorld = Callable[[Vehicle, Array, Rotation], PeerWorld]
 
@@ -166,11 +167,48 @@ def in_peer(
     vehicle = load_vehicle(VEHICLES / file)
     make = partial(world, ground_effect=ground_effect)
     model, written = learn(make, vehicle, flights, out)
-    table = {}
-    for controller in CONTROLLERS[ground_effect]:
-        rows = [land(make, vehicle, controller, s, HEIGHTS, model=model)[1] for s in seeds]
-        table[controller] = FIGURES.of(rows)
-    return {"train": written["ground_effect"], "controllers": table}
+    flown = {
+        controller: [land(make, vehicle, controller, s, HEIGHTS, model=model)[1] for s in seeds]
+        for controller in CONTROLLERS[ground_effect]
+    }
+    named = [
+        {**row, "controller": controller, "seed": seed}
+        for controller, rows in flown.items()
+        for seed, row in zip(seeds, rows, strict=True)
+    ]
+    return {
+        "train": written["ground_effect"],
+        "controllers": {controller: sizes(rows) for controller, rows in flown.items()},
+        "pairs": compare_pairs(named, "observer", by=(), figures=tuple(FIGURES)),
+    }
+
+
+def sizes(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return counts, and of each figure's size the median with its interval, None where none has it."""
+    entry: dict[str, Any] = {"n": len(rows)}
+    entry |= {key: sum(row[key] for row in rows) for key in COUNTS}
+    for key in FIGURES:
+        values = [abs(row[key]) for row in rows if row[key] is not None]
+        entry[key] = middle(np.array(values)) if values else None
+    return entry
+
+
+def counted(entry: dict[str, Any]) -> list[str]:
+    """Return the counts and figures of a controller as text."""
+    counts = [f"{entry[key]}/{entry['n']}" for key in COUNTS]
+    return counts + [told(key, entry[key]) for key in FIGURES]
+
+
+def told(key: str, found: dict[str, Any] | None, sign: str = "") -> str:
+    """Return a median and its interval as text."""
+    if found is None:
+        return "-"
+    _, scale, decimals = FIGURES[key]
+    ends = [found[end] for end in ("value", "low", "high")]
+    value, low, high = (
+        "?" if end is None else f"{scale * float(end):{sign}.{decimals}f}" for end in ends
+    )
+    return f"{value}\n[{low}, {high}]"
 
 
 def tune(name: str, console: Console) -> dict[str, Any]:
@@ -178,15 +216,16 @@ def tune(name: str, console: Console) -> dict[str, Any]:
     _, file, world = WORLDS[name]
     given = load_vehicle(VEHICLES / file)
     make = partial(world, ground_effect=True)
-    table = Table("bandwidth\n1/s", *COUNTS, *FIGURE_HEADS, title=f"observer in {name}")
+    table = Table("bandwidth\n1/s", *COUNTS, *HEADS, title=f"observer in {name}")
     result = {}
     for bandwidth in BANDWIDTHS:
         vehicle = replace(given, gains=replace(given.gains, observer=bandwidth))
         rows = [land(make, vehicle, "observer", s, HEIGHTS)[1] for s in TUNING_SEEDS]
-        result[f"{bandwidth:g}"] = entry = FIGURES.of(rows)
-        table.add_row(f"{bandwidth:g}", *FIGURES.cells(entry))
+        result[f"{bandwidth:g}"] = entry = sizes(rows)
+        table.add_row(f"{bandwidth:g}", *counted(entry))
     console.print(table)
-    score = {b: e["z_rmse_m"][0] + e["terminal_z_error_m"][0] for b, e in result.items()}
+    of = ("z_rmse_m", "terminal_z_error_m")
+    score = {b: sum(entry[key]["value"] for key in of) for b, entry in result.items()}
     good = [float(b) for b in score if score[b] <= 1.05 * min(score.values())]
     console.print(f"chosen: {min(good):g} 1/s")
     return {"chosen": min(good), "flown": result}
@@ -199,7 +238,7 @@ def peers_of(text: str) -> list[str]:
         if name not in WORLDS:
             raise InputError(f"--peers has '{name}', expected {', '.join(WORLDS)}")
         if find_spec(WORLDS[name][0]) is None:
-            raise InputError(f"{name} is not installed; pip install -e .[peers]")
+            raise InputError(f"{name} is not installed; docs/other-simulators.md says how")
     return names
 
 
@@ -216,7 +255,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args()
-    console = Console(stderr=options.json, width=110)
+    console = Console(stderr=options.json, width=140)
     peers, seeds = peers_of(options.peers), seeds_of(options.seeds)
     require_folder(options.out)
     result: dict[str, Any] = {}
@@ -228,9 +267,14 @@ def main() -> None:
             out = options.out / f"{name}, {air}"
             found = in_peer(name, ground_effect, options.flights, seeds, out)
             result.setdefault(name, {})[air] = found
-            table = Table("controller", *COUNTS, *FIGURE_HEADS, title=f"{name}, {air}")
+            table = Table("controller", *COUNTS, *HEADS, title=f"{name}, {air}")
             for controller, entry in found["controllers"].items():
-                table.add_row(controller, *FIGURES.cells(entry))
+                table.add_row(controller, *counted(entry))
+            for pair in found["pairs"]:
+                paired = (
+                    (pair[key] and told(key, pair[key]["median"], "+")) or "-" for key in FIGURES
+                )
+                table.add_row(f"{pair['controller']}\n- observer", "", "", "", *paired)
             console.print(table)
             console.print(f"train says: ground effect {found['train']['remark']}")
     if options.json:

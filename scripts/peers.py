@@ -1,4 +1,4 @@
-"""Other simulators' own loops, timed beside ours where they are installed (`pip install -e .[peers]`).
+"""Other simulators' own loops, timed beside ours where they are installed (docs/other-simulators.md).
 
 Each flies a hover with its own Python controller, at the rates it ships with; the number is
 simulated seconds per wall second. A peer that is not installed is left out.

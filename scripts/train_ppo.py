@@ -1,6 +1,7 @@
 """Train PPO to land, as a baseline: learning curve and policy.
 
     python scripts/train_ppo.py --action rates --out ppo-rates [--minutes M] [--seconds S] [--seed N]
+                                [--set flights=64 --set epochs=6 ...]
 
 Writes ``policy.zip`` (the best seen) and ``curve.json``: seconds of flight data against how many of some
 seeds, none trained on, were landed well. As these chose the policy and ended the training, the policy is
@@ -40,21 +41,26 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=100_000.0, help="of flight, at most")
     parser.add_argument("--minutes", type=float, default=25.0, help="of wall time, at most")
     parser.add_argument("--landings", type=int, default=32, help="flown at each look, below 10^6")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=NUMBER", dest="settings",
+        help="of PPO, a field of sim/ppo.py's Settings; again for another",
+    )  # fmt: skip
     args = parser.parse_args()
     if args.seconds <= 0 or args.minutes <= 0 or not 0 < args.landings < 1_000_000:
         raise InputError("--seconds, --minutes and --landings must be more than 0")
     flight = flight_to_steer(args.scenario, args.vehicle, args.aero, args.reference, args.nominal)
     require_folder(args.out)
     try:
-        from neural_lander.sim.ppo import train
+        from neural_lander.sim.ppo import settings_of, train
     except ImportError as error:
-        raise InputError(f"{error}; install the extra: pip install neural-lander[rl]") from error
+        raise InputError(f"{error}; to train: pip install stable-baselines3") from error
+    settings = settings_of(args.settings)
     args.out.mkdir(parents=True, exist_ok=True)
     curve = train(
         flight, args.action, args.frame_skip, args.seed, args.seconds, args.minutes,
         range(1_000_000, 1_000_000 + args.landings), range(2_000_000, 2_000_000 + args.landings),
         args.out / "policy.zip",
-        lambda line: print(line, file=sys.stderr, flush=True),
+        lambda line: print(line, file=sys.stderr, flush=True), settings,
     )  # fmt: skip
     write_json(
         args.out / "curve.json", curve | {"scenario": args.scenario, "nominal": args.nominal}

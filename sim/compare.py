@@ -36,12 +36,13 @@ from neural_lander.controller.flight_log import FlightLog
 from neural_lander.controller.monitor import Limits
 from neural_lander.sim.figures import draw_comparison
 from neural_lander.sim.gate import FlightOptions, descent_speed_of, flight_of, require_one_plan
+from neural_lander.sim.pace import Progress
 from neural_lander.sim.pairs import Row, baseline_of, compare_pairs
 from neural_lander.sim.plots.paper import draw_paper
 from neural_lander.sim.rollout import Flight
 from neural_lander.sim.run_folder import read_run
 from neural_lander.sim.scenario import Scenario, load_scenario
-from neural_lander.sim.seeds import TRACED, Case, Progress, fly_seeds
+from neural_lander.sim.seeds import TRACED, Case, fly_seeds
 from neural_lander.sim.statistics import ORDER, quantile, share
 from neural_lander.sim.trace import trace_of
 from neural_lander.sim.verdict import REFUSED
@@ -57,6 +58,9 @@ SPREADS = (
     "final_height_m",
 )
 """Figures that are summarised by median and 95 % of their absolute value."""
+
+MOST = 10_000
+"""Seeds: all rows are in memory."""
 
 FLOWN_ALIKE = {
     "vehicle_digest": "the vehicle's file",
@@ -193,13 +197,18 @@ def compare_seeds(
     fast as every model among them has seen, so that a pair has one reference.
 
     Raises:
-        InputError: something named does not exist, a single seed, two scenarios of one name, a
-            baseline that does not fly.
+        InputError: something named does not exist, a single seed or too many, two scenarios of one
+            name, a baseline that does not fly.
     """
     if len(seeds) < 2:
         raise InputError(
             f"--seeds is the single seed {seeds[0]}, and one pair says nothing of the next; give A:B "
             "with at least two, or `neural-lander land` it and compare the runs"
+        )
+    if len(seeds) > MOST:
+        raise InputError(
+            f"--seeds are {len(seeds)}, expected at most {MOST}, which fit into memory; fly more with "
+            "`neural-lander campaign`"
         )
     require_baseline(baseline, controllers)
     worlds = {scenario.name: scenario for scenario in map(load_scenario, scenarios)}
@@ -215,7 +224,10 @@ def compare_seeds(
     ]
     for name in worlds:
         here = {c.controller: c.flight for c in cases if c.scenario == name}
-        require_one_plan({k: flight for k, flight in here.items() if isinstance(flight, Flight)})
+        flying = {k: flight for k, flight in here.items() if isinstance(flight, Flight)}
+        require_one_plan(flying)
+        for flight in flying.values():
+            _ = flight.air  # read before anything flies
     flown = fly_seeds(cases, seeds, progress, workers, TRACED)
     result = {
         "seeds": [seeds[0], seeds[-1]],

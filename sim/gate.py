@@ -60,7 +60,9 @@ def with_model(flight: Flight, model: Path | None) -> Flight:
     if not needs_model(flight.controller):
         return flight
     if model is None:
-        raise InputError(f"controller '{flight.controller}' needs a model; give --model MODEL")
+        raise InputError(
+            f"controller '{flight.controller}' needs a model; give --model MODEL, or model = in a spec"
+        )
     if not is_learned(flight.controller):
         return replace(flight, fitted_radius=fitted_radius(model))
     bundle = bundle_of(model, flight.controller)
@@ -166,7 +168,7 @@ def require_possible(flight: Flight, where: str) -> None:
         InputError: saying why.
     """
     try:
-        flight.real.real(flight.vehicle)
+        _ = flight.really
         flight.scenario.sensors.late_steps(flight.vehicle)
         if flight.aero != "rotor":
             flight.scenario.aerodynamics.require_none()

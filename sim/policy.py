@@ -25,7 +25,7 @@ from neural_lander.controller.landing_controller import controller_record
 from neural_lander.controller.measurement import NOT_FELT
 from neural_lander.controller.network import network_record
 from neural_lander.controller.onboard import State
-from neural_lander.controller.pilot import FILES, Pilot, Task
+from neural_lander.controller.pilot import FILES, Pilot, Task, what_failed
 from neural_lander.controller.terrain import surface_height
 from neural_lander.sim.observation import SIZE, write_observation
 from neural_lander.sim.steering import ACTIONS, HELD, SIZES, kept, ponder, steer
@@ -111,8 +111,10 @@ class PolicyPilot:
     def _asked(self) -> npt.NDArray[np.float64]:
         answer = np.asarray(self.act(self._observation.copy()), np.float64)
         if answer.shape != (self.size,) or not np.isfinite(answer).all():
+            action = next(name for name, code in ACTIONS.items() if code == self._held["mode"][0])
             raise InputError(
-                f"the policy's action is {answer.tolist()}, expected {self.size} finite numbers"
+                f"the policy's action is {answer.tolist()}, expected {self.size} finite numbers, which "
+                f"is what '{action}' takes"
             )
         return np.clip(answer, -1.0, 1.0)
 
@@ -138,7 +140,8 @@ def how_asked(path: Path) -> Asked:
     except (zipfile.BadZipFile, KeyError, TypeError, ValueError, OSError) as error:
         raise InputError(
             f"controller '{path}': is no policy that neural_lander.sim.policy.save_policy wrote "
-            f"({type(error).__name__}: {error})"
+            f"({type(error).__name__}: {error}); a model of stable-baselines3 is saved with "
+            'save_policy(model, Path("policy.zip"), Asked("rates")), the action it was trained with'
         ) from error
 
 
@@ -146,16 +149,36 @@ def load_policy(name: str) -> Callable[[Task], Pilot]:
     """Return what makes a pilot of a task, from a file that ``save_policy`` wrote.
 
     Raises:
-        InputError: it cannot be read, or stable-baselines3 is not installed.
+        InputError: it cannot be read, stable-baselines3 is not installed, or the policy sees or does
+            something else than what it is to be asked for.
     """
     asked = how_asked(Path(name))
     try:
         import stable_baselines3
     except ImportError as error:
         raise InputError(
-            f"controller '{name}': {error}; install the extra: pip install neural-lander[rl]"
+            f"controller '{name}': {error}; to fly policies: pip install stable-baselines3"
         ) from error
-    model = getattr(stable_baselines3, asked.algorithm).load(name, device="cpu")
+    algorithm = getattr(stable_baselines3, asked.algorithm, None)
+    if algorithm is None:
+        raise InputError(
+            f"controller '{name}': stable-baselines3 has no algorithm {asked.algorithm}; save it with "
+            "Asked(..., algorithm=...), the name of its class there, like PPO"
+        )
+    try:
+        model = algorithm.load(name, device="cpu")
+    except Exception as error:  # whatever unpickling foreign weights meets
+        raise InputError(
+            f"controller '{name}': {asked.algorithm} cannot load it ({what_failed(error)}); was it "
+            "trained with another algorithm or another version of stable-baselines3?"
+        ) from error
+    seen, done = model.observation_space.shape, model.action_space.shape
+    size = SIZES[ACTIONS[asked.action]]
+    if seen != (SIZE,) or done != (size,):
+        raise InputError(
+            f"controller '{name}' sees {seen} and does {done}, expected ({SIZE},) and ({size},): what "
+            f"neural_lander/Landing-v0 with action '{asked.action}' shows and takes; train it there"
+        )
 
     def act(observation: npt.NDArray[np.float32]) -> npt.ArrayLike:
         return model.predict(observation, deterministic=True)[0]  # type: ignore[no-any-return]

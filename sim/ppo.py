@@ -5,9 +5,10 @@ Nothing else of the package imports this module: it needs the extra ``rl``, and 
 Source: Schulman et al., "Proximal Policy Optimization Algorithms", arXiv 1707.06347.
 """
 
+import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,41 @@ class Settings:
     log_std: float = -1.0
     """Of the first actions."""
     hidden: tuple[int, ...] = (64, 64)
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if name not in ("log_std", "hidden") and not 0 < value < math.inf:
+                raise InputError(f"PPO's {name} is {value}, expected more than 0")
+        if self.gamma > 1 or self.gae > 1:
+            raise InputError(f"PPO's gamma is {self.gamma} and gae {self.gae}, expected at most 1")
+        if self.flights * self.steps % self.minibatch:
+            raise InputError(
+                f"PPO's minibatch is {self.minibatch}, expected a divisor of flights x steps = "
+                f"{self.flights * self.steps}"
+            )
+
+
+def settings_of(given: Sequence[str]) -> Settings:
+    """Read ``NAME=NUMBER``, each a field of ``Settings`` that holds one number.
+
+    Raises:
+        InputError: no such field, no number of its kind, or one that PPO cannot train with.
+    """
+    plain = Settings()
+    kinds = {f.name: type(getattr(plain, f.name)) for f in fields(Settings) if f.name != "hidden"}
+    found: dict[str, Any] = {}
+    for one in given:
+        name, _, text = one.partition("=")
+        if name not in kinds:
+            raise InputError(
+                f"--set has '{one}', expected NAME=NUMBER with one of {', '.join(kinds)}"
+            )
+        try:
+            found[name] = kinds[name](text)
+        except ValueError:
+            what = "a whole number" if kinds[name] is int else "a number"
+            raise InputError(f"--set has '{one}', expected {what} for {name}") from None
+    return Settings(**found)
 
 
 def land_seeds(

@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from neural_lander.controller.landing_controller import controller_record
 from neural_lander.controller.monitor import Limits, store_limits
 from neural_lander.controller.network import Network, network_record
 from neural_lander.controller.own_force import NETWORK
-from neural_lander.controller.pilot import Task, is_foreign, make_pilot
+from neural_lander.controller.pilot import Task, is_foreign, make_pilot, require_known
 from neural_lander.controller.rotation import Vector
 from neural_lander.controller.setpoint import Plan, plan_descent
 from neural_lander.controller.terrain import FLAT, Terrain
@@ -129,7 +129,25 @@ class Flight:
             )
         return self.deviation
 
-    @property
+    @cached_property
+    def really(self) -> Vehicle:
+        """The vehicle as it really is.
+
+        Raises:
+            InputError: as ``real``; it cannot be.
+        """
+        return self.real.real(self.vehicle)
+
+    @cached_property
+    def air(self) -> tuple[int, Network | None]:
+        """The kind of aerodynamics and its network (``load_aerodynamics``), read once.
+
+        Raises:
+            InputError: there is none of this name, or it cannot be read.
+        """
+        return load_aerodynamics(self.aero, self.vehicle)
+
+    @cached_property
     def plan(self) -> Plan:
         """The motion of the set-point: a level way where the scenario has one, then the descent."""
         scenario = self.scenario
@@ -236,8 +254,8 @@ class Prepared:
 
 def engine_of(flight: Flight) -> tuple[Any, ...]:
     """Return what the ``World`` of a flight is made of."""
-    scenario, real = flight.scenario, flight.real.real(flight.vehicle)
-    return real, scenario.ground, scenario.legs.springs(flight.vehicle), scenario.moving
+    scenario = flight.scenario
+    return flight.really, scenario.ground, scenario.legs.springs(flight.vehicle), scenario.moving
 
 
 def run(
@@ -304,9 +322,10 @@ def prepare(
     vehicle = flight.vehicle
     if flight.engine not in ENGINES:
         raise InputError(f"engine '{flight.engine}' is unknown; take one of {', '.join(ENGINES)}")
-    aerodynamics, real = load_aerodynamics(flight.aero, vehicle)
+    aerodynamics, real = flight.air
     terrain, end = flight.scenario.ground, plan.coefficients[-1, :2, 0]
     surface = terrain.height(end[0], end[1])
+    require_known(flight.controller)
     foreign = is_foreign(flight.controller)
     control = controller_record(
         vehicle,
@@ -439,7 +458,7 @@ def _version() -> str:
 def flight_log(rows: Array, flight: Flight, seed: int, **metadata: Any) -> FlightLog:
     """Turn rows written by the step into a flight log."""
     columns: dict[str, Array] = {}
-    i = 0
+    rows, i = np.asfortranarray(rows), 0  # each column in one piece: all that reads it is faster
     for name in LOGGED:
         n = len(QUANTITIES[name].components)
         columns[name] = rows[:, i] if n == 0 else rows[:, i : i + n]

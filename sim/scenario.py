@@ -240,7 +240,10 @@ def load_scenario(name_or_path: str) -> Scenario:
     try:
         text = Path(name_or_path).read_text(encoding="utf-8")
     except OSError as error:
-        raise InputError(f"{name_or_path}: cannot be read ({error.strerror})") from error
+        raise InputError(
+            f"{name_or_path}: cannot be read ({error.strerror}); give the path of a TOML file, or one of "
+            f"{', '.join(bundled_scenarios())}"
+        ) from error
     except UnicodeDecodeError as error:
         raise InputError(f"{name_or_path}: is not text in UTF-8 ({error.reason})") from error
     return _parse(text, name_or_path)

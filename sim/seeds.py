@@ -1,18 +1,14 @@
 """Many landings: every case flown with every seed, on one process or several, with the same result."""
 
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from joblib import Parallel, delayed
-
-from neural_lander.controller.compiled import is_cold
+from neural_lander.controller.errors import InputError
+from neural_lander.sim.pace import Pace, Progress
+from neural_lander.sim.processes import WorkerDied, spread
 from neural_lander.sim.rollout import Flight, fly
 from neural_lander.sim.trace import Trace, trace_of
-
-Progress = Callable[[float, str], None]
-"""Told the share done, 0 to 1, and a phrase."""
 
 CHUNK = 4
 """Landings that a process is given at a time: a fraction of a second of work."""
@@ -57,54 +53,41 @@ def fly_seeds(
         progress: told after each chunk the rate and the time left.
         workers: processes. The result does not depend on it.
         traced: of so many seeds a trace is kept.
+
+    Raises:
+        InputError: a process that flew died.
     """
     chunks = [seeds[i : i + CHUNK] for i in range(0, len(seeds), CHUNK)]
-    traced_seeds = frozenset(seeds[:traced])
-    work = [
-        delayed(_fly_chunk)(case.flight, chunk, traced_seeds)
-        for case in cases
-        if isinstance(case.flight, Flight)
-        for chunk in chunks
-    ]
-    if workers > 1 and work and is_cold():
-        function, arguments, _ = work[0]  # compiles once, here, and not in every process
-        function(arguments[0], arguments[1][:1], frozenset())
-    flown = _landings(work, workers)
+    flying = [case.flight for case in cases if isinstance(case.flight, Flight)]
+    pieces = ((flight, chunk, seeds[:traced]) for flight in flying for chunk in chunks)
+    flown = spread(_fly_chunk, pieces, workers, in_order=True)
+    pace = Pace(len(flying) * len(seeds), progress)
     rows: list[dict[str, Any]] = []
     traces: list[Trace] = []
-    flying = sum(isinstance(case.flight, Flight) for case in cases)
-    rate = _Rate(flying * len(seeds), progress)
     for case in cases:
         if isinstance(case.flight, str):
-            rows += [
-                {
-                    "controller": case.controller,
-                    "scenario": case.scenario,
-                    "seed": seed,
-                    "refused": case.flight,
-                }
-                for seed in seeds
-            ]
+            named = {"controller": case.controller, "scenario": case.scenario}
+            rows += [named | {"seed": seed, "refused": case.flight} for seed in seeds]
             continue
         for chunk in chunks:
-            summaries, seen = next(flown)
+            try:
+                summaries, seen = next(flown)
+            except WorkerDied as death:
+                raise InputError(
+                    f"a process that flew landings died ({death}); take fewer --workers, or find what "
+                    "kills them (memory?)"
+                ) from death
             rows += [summary | {"refused": None} for summary in summaries]
             traces += seen
-            rate.tell(len(chunk), case.controller)
+            pace.add(len(chunk))
     return Flown(rows, traces)
 
 
-def _landings(work: Sequence[Any], workers: int) -> Iterator[Any]:
-    """Yield the result of each piece of work, in order."""
-    if not work:
-        return iter(())
-    return iter(Parallel(n_jobs=workers, return_as="generator")(work))
-
-
 def _fly_chunk(
-    flight: Flight, seeds: Sequence[int], traced: frozenset[int]
+    piece: tuple[Flight, Sequence[int], Sequence[int]],
 ) -> tuple[list[dict[str, Any]], list[Trace]]:
     """Fly a few seeds; return their summaries, and the traces of those that are drawn."""
+    flight, seeds, traced = piece
     summaries, traces = [], []
     for seed in seeds:
         landing = fly(flight, seed)
@@ -112,22 +95,3 @@ def _fly_chunk(
         if seed in traced:
             traces.append(trace_of(landing.log, landing.summary, flight.limits))
     return summaries, traces
-
-
-class _Rate:
-    """Says how many landings a second are flown, and how long the rest takes."""
-
-    def __init__(self, total: int, progress: Progress | None) -> None:
-        self.total, self.progress = total, progress
-        self.done, self.begun = 0, time.perf_counter()
-
-    def tell(self, more: int, what: str) -> None:
-        self.done += more
-        if self.progress is None:
-            return
-        rate = self.done / max(time.perf_counter() - self.begun, 1e-9)
-        left = round((self.total - self.done) / rate)
-        self.progress(
-            self.done / self.total,
-            f"{what}, {rate:.1f} landings/s, {left // 60}:{left % 60:02d} left",
-        )

@@ -1,5 +1,6 @@
 """What a campaign says at its end: tables that drop nothing, a page that loads and runs nothing."""
 
+import itertools
 import re
 import shlex
 from dataclasses import replace
@@ -8,10 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from neural_lander.scripts.cli import main
 from neural_lander.sim.campaign.failures import failures
 from neural_lander.sim.campaign.folder import REPORT, RESULTS, WORST
+from neural_lander.sim.campaign.pictures import logarithmic
 from neural_lander.sim.campaign.report import write_report
 from neural_lander.sim.campaign.rows import parameter_column, schema
 from neural_lander.sim.campaign.run import Crew, claimed, fly_campaign
@@ -111,6 +114,14 @@ def test_the_worst_are_the_worst_and_their_commands_repeat_them(reported, monkey
         assert again[key] == order[0][key], key
 
 
+@pytest.fixture
+def undrawn(monkeypatch) -> None:
+    """The pictures of ``reported`` are drawn; others take a second each."""
+    monkeypatch.setattr("neural_lander.sim.campaign.pictures.outcomes", lambda _: "data:image/png,")
+    monkeypatch.setattr("neural_lander.sim.run_folder.draw_landing", lambda *_: None)
+
+
+@pytest.mark.usefixtures("undrawn")
 def test_a_page_says_when_a_landing_does_not_repeat(reported, tmp_path: Path) -> None:
     spec, _, _, _ = reported
     shards = Shards(tmp_path / RESULTS, schema(tuple(p.name for p in spec.parameters)))
@@ -235,6 +246,7 @@ def test_an_evenly_spread_sample_gives_no_probability_and_no_interval(tmp_path: 
         assert line["failures"]["share"] == 1 / 64
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_page_of_a_spread_sample_never_says_probability_of_failure(tmp_path: Path) -> None:
     for sampling, said in (("random", True), ("latin-hypercube", False)):
         folder = tmp_path / sampling
@@ -289,6 +301,22 @@ def test_the_exact_interval_covers_at_least_as_often_as_it_says() -> None:
         found = failures(int(k), n, independent=True)["probability"]
         held += found["low"] <= p <= found["high"]
     assert held / trials >= 0.95
+
+
+@pytest.mark.parametrize("span", [(3, 60), (4.2, 4.9), (0.01, 900), (7, 7)])
+def test_numbers_on_a_logarithmic_axis_do_not_overlap(span: tuple[float, float]) -> None:
+    figure = Figure(figsize=(3.2, 1.5), dpi=100)
+    axes = figure.subplots()
+    axes.plot(span, (0, 1), "o")
+    logarithmic(axes)
+    axes.tick_params(labelsize=8)
+    figure.canvas.draw()
+    low, high = axes.get_xlim()
+    shown = [label for at, label in zip(axes.get_xticks(), axes.get_xticklabels(), strict=True)
+             if low <= at <= high]  # fmt: skip
+    assert shown
+    ends = [label.get_window_extent() for label in shown]
+    assert all(a.x1 < b.x0 for a, b in itertools.pairwise(ends))
 
 
 def test_severity_puts_crashes_over_hanging_over_errors() -> None:

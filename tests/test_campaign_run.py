@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from neural_lander.controller.errors import InputError
-from neural_lander.sim.campaign import pools, run
+from neural_lander.sim.campaign import run
 from neural_lander.sim.campaign.folder import IDENTITY, RESULTS, SPEC
 from neural_lander.sim.campaign.rows import ERROR, FLOWN, IMPOSSIBLE, REFUSED, schema
 from neural_lander.sim.campaign.run import (
@@ -26,6 +26,7 @@ from neural_lander.sim.campaign.run import (
 from neural_lander.sim.campaign.shards import Shards
 from neural_lander.sim.campaign.worker import fly_chunk
 from neural_lander.sim.gate import flight_of
+from neural_lander.sim.processes import WorkerDied
 from neural_lander.sim.rollout import fly
 
 from .bundle_cases import bundle
@@ -300,6 +301,25 @@ def test_a_controller_from_a_file_flies_and_another_one_of_that_name_does_not_mi
         fly_campaign(spec_in(tmp_path, text), tmp_path / "out", Crew(1), resume=True)
 
 
+def test_a_policy_flies_and_another_one_of_that_name_does_not_mix(tmp_path: Path) -> None:
+    """In a campaign, too, what stable-baselines3 saved is a controller, known by its bytes."""
+    sb3 = pytest.importorskip("stable_baselines3", reason="stable-baselines3 is not installed")
+    from neural_lander.sim.env import LandingEnv
+    from neural_lander.sim.policy import Asked, save_policy
+
+    small = {"n_steps": 16, "batch_size": 16, "device": "cpu", "policy_kwargs": {"net_arch": [8]}}
+    path = tmp_path / "policy.zip"
+    env = LandingEnv(action="residual")
+    save_policy(sb3.PPO("MlpPolicy", env, seed=0, **small), path, Asked("residual"))
+    text = TEXT.replace('"observer"', f'"{path}"')
+    rows = fly_all(spec_in(tmp_path, text), tmp_path / "out")
+    assert [row["controller"] for row in rows] == ["pd"] * 3 + [str(path)] * 3
+    assert [row["status"] for row in rows] == [FLOWN] * 6
+    save_policy(sb3.PPO("MlpPolicy", env, seed=1, **small), path, Asked("residual"))
+    with pytest.raises(InputError, match=r"files\.controller .*policy\.zip is"):
+        fly_campaign(spec_in(tmp_path, text), tmp_path / "out", Crew(1), resume=True)
+
+
 def test_a_process_that_lives_on_flies_the_files_of_each_campaign(
     tmp_path: Path, intel_aero
 ) -> None:
@@ -372,13 +392,13 @@ def test_a_dead_worker_is_replaced_and_after_several_the_campaign_gives_up(
     spec = spec_in(tmp_path, TEXT)
     lives = [1, 0]
 
-    def fly_and_die(chunks, workers):
+    def fly_and_die(_function, chunks, _workers):
         for chunk in chunks:
             if lives and lives.pop(0) == 0:
-                raise pools.WorkerDied("killed by signal 9")
+                raise WorkerDied("killed by signal 9")
             yield fly_chunk(chunk)
 
-    monkeypatch.setattr(run, "fly_here", fly_and_die)
+    monkeypatch.setattr(run, "spread", fly_and_die)
     monkeypatch.setattr(run.chunks_of, "__defaults__", (2,))
     first = fly_campaign(spec, tmp_path / "out", Crew(1))
     assert (first.landings, first.deaths) == (6, 1)

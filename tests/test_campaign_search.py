@@ -1,6 +1,8 @@
 """The search for the worst case, the cluster, and the verb that starts them."""
 
 import json
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -89,7 +91,10 @@ def test_the_same_seed_asks_for_the_same_points_whoever_else_draws() -> None:
     assert not np.array_equal([x for _, x in first], [x for _, x in other])
 
 
-def test_a_search_finds_worse_than_the_middle_saves_its_run_and_goes_on(tmp_path: Path) -> None:
+def test_a_search_finds_worse_than_the_middle_saves_its_run_and_goes_on(
+    tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.setattr("neural_lander.sim.run_folder.draw_landing", lambda *_: None)
     spec, out = spec_in(tmp_path, ONE + WINDY), tmp_path / "out"
     (found,) = search(spec, out, Crew(1))
     assert found["landings"] == 18
@@ -135,9 +140,11 @@ def test_dask_flies_the_same_bytes_and_says_where_nobody_answers(
         flown = fly_campaign(spec, tmp_path / "there", Crew(dask=cluster.scheduler_address))
     assert flown.landings == 6
     assert rows_in(tmp_path / "there") == rows
-    monkeypatch.setattr("neural_lander.sim.campaign.pools.PATIENCE", 0.5)
-    with pytest.raises(InputError, match="no scheduler answers there"):
-        fly_campaign(spec, tmp_path / "nowhere", Crew(dask="tcp://127.0.0.1:9"))
+    monkeypatch.setattr("neural_lander.sim.campaign.cluster.PATIENCE", 0.5)
+    for address in ("tcp://127.0.0.1:9", "nonsense", "http://127.0.0.1:9"):
+        with pytest.raises(InputError, match="no scheduler answers there"):
+            fly_campaign(spec, tmp_path / "nowhere", Crew(dask=address))
+    assert not (tmp_path / "nowhere").exists()
 
 
 @pytest.mark.campaign
@@ -153,8 +160,8 @@ def test_two_dask_workers_fly_the_same_bytes_and_one_may_die(tmp_path: Path, mon
 
         def told(share: float, _phrase: str) -> None:
             if share > 0.2 and not killed:
-                killed.append(next(iter(cluster.workers.values())))
-                cluster.loop.add_callback(killed[0].kill)
+                killed.append(next(iter(cluster.workers.values())).pid)
+                os.kill(killed[0], signal.SIGKILL)
 
         fly_campaign(spec, tmp_path / "there", Crew(dask=cluster.scheduler_address), told=told)
     assert killed

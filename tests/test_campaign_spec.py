@@ -60,6 +60,11 @@ BAD = [
     ("search = {budget = 3}", "budget is unknown"),
     ("search = {points = 0}", "points is 0"),
     ("search = {seeds = 4}", "seeds is 4"),
+    ('seeds = "0:100000000000"', "at most 10000000 in one campaign; fly several"),
+    (f"seeds = [{2**63}]", 'expected "A:B" with 0 <= A < B'),
+    ('vehicle = "a\\u0000.toml"', "expected text"),
+    ('scenarios = ["a\\u0000.toml"]', "expected a list of different names"),
+    ("touchdown_speed = [0.1]", "expected a number from 0 to 1000"),
     ('sampling = "sobol"\n' + MASS, "seeds has 3; take 4"),
     (MASS + MASS, "two [[parameter]] tables"),
     (MASS.replace("vehicle.mass_share", "vehicle.luck"), "'vehicle.luck', which is unknown"),
@@ -90,7 +95,7 @@ def test_a_bad_spec_is_refused_by_key(line: str, message: str, tmp_path: Path) -
 
 
 def test_unknown_controllers_and_missing_models_are_refused_before_any_landing(tmp_path) -> None:
-    for name, message in (("hope", "'hope', which is unknown"), ("learned", "needs a model")):
+    for name, message in (("hope", "'hope' is unknown"), ("learned", "needs a model")):
         spec = spec_in(tmp_path, TEXT.replace('"observer"', f'"{name}"'))
         with pytest.raises(InputError, match=message):
             require_flyable(spec)

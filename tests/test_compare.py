@@ -19,8 +19,10 @@ AERO, FLAT = load_vehicle("intel-aero"), load_scenario("flat")
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory) -> list[Path]:
     folder = tmp_path_factory.mktemp("runs")
-    for name in ("pd", "observer"):
-        write_run(folder / name, fly(Flight(AERO, name, FLAT), 0))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("neural_lander.sim.run_folder.draw_landing", lambda *_: None)
+        for name in ("pd", "observer"):
+            write_run(folder / name, fly(Flight(AERO, name, FLAT), 0))
     return [folder / "pd", folder / "observer"]
 
 
@@ -40,7 +42,8 @@ def test_a_comparison_is_a_picture_a_vector_file_and_a_table(runs, tmp_path):
     assert (tmp_path / "comparison.png").read_bytes()[:4] == b"\x89PNG"
 
 
-def test_runs_of_different_kinds_are_not_compared(runs, tmp_path):
+def test_runs_of_different_kinds_are_not_compared(runs, tmp_path, monkeypatch):
+    monkeypatch.setattr("neural_lander.sim.run_folder.draw_landing", lambda *_: None)
     write_run(tmp_path / "other", fly(Flight(AERO, "observer", FLAT, "exponential"), 0))
     with pytest.raises(InputError, match="differ in reference"):
         compare_runs([runs[0], tmp_path / "other"], tmp_path / "out")
@@ -56,7 +59,8 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("what", CHANGES)
-def test_runs_that_differ_behind_one_name_are_not_compared(what, tmp_path):
+def test_runs_that_differ_behind_one_name_are_not_compared(what, tmp_path, monkeypatch):
+    monkeypatch.setattr("neural_lander.sim.run_folder.draw_landing", lambda *_: None)
     reference = "fastest" if what == "the reference's motion" else "s-curve"
     usual = {"vehicle": AERO, "scenario": FLAT, "reference": reference, "engine": "hybrid"}
     for name, change in (("pid", {}), ("observer", CHANGES[what])):

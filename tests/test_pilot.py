@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -68,6 +69,21 @@ class Short(Climb):
 class Pulls(Climb):
     def step(self, state, time):
         return [1.0, 2.0, -3.0, 1.0]
+
+
+class Leaves(Climb):
+    def step(self, state, time):
+        raise SystemExit(3)
+
+
+class Alone:
+    def __init__(self):
+        pass
+
+
+class Timeless(Climb):
+    def step(self, state):
+        pass
 
 
 class Mute:
@@ -148,6 +164,11 @@ def test_a_pilot_sees_what_is_measured_and_where_it_is_to_be(flight, tmp_path):
     assert not landing.summary["landed"]  # thrust of hover and no feedback
 
 
+def test_a_bare_file_is_refused_by_land_with_the_cure(flight):
+    with pytest.raises(InputError, match=r"name the class in your file: mine\.py:MyController"):
+        fly(flight("mine.py"), 0)
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
@@ -156,7 +177,13 @@ def test_a_pilot_sees_what_is_measured_and_where_it_is_to_be(flight, tmp_path):
         ("Pulls", r"at 0\.000 s: thrusts is .*-3\.0.* N, expected at least 0 N each"),
         ("Mute", "made a Mute without a method step"),
         ("Broken", r"could not be made from its task: KeyError: 'gains' .*mine\.py, line"),
-        ("Absent", "has no 'Absent'; it has .*Wrapped"),
+        ("Absent", "has no 'Absent'; it defines (?!.*np).*Wrapped"),
+        ("Leaves", r"failed at 0\.000 s: SystemExit: 3 \(.*mine\.py, line \d+\)$"),
+        ("Alone", r"1 positional argument but 2 were given; it is made as Name\(task\)"),
+        (
+            "Timeless",
+            r"2 positional arguments but 3 were given; it is asked as step\(state, time\)",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_pilot_is_said_with_its_place(flight, name, message):
@@ -167,17 +194,21 @@ def test_what_is_wrong_with_a_pilot_is_said_with_its_place(flight, name, message
 def test_names_that_lead_nowhere_are_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "typo.py").write_text("def broken(:\n")
+    (tmp_path / "leaves.py").write_text("raise SystemExit(3)\n")
     for name, message in (
         ("nowhere_at_all:X", "module 'nowhere_at_all' cannot be imported"),
         ("absent.py:X", r"there is no file absent\.py"),
-        ("typo.py:X", r"typo\.py cannot be imported \(SyntaxError"),
+        ("typo.py:X", r"typo\.py cannot be imported \(SyntaxError.*line 1"),
+        ("leaves.py:X", r"leaves\.py cannot be imported \(SystemExit: 3"),
         (":X", "is no module:Name"),
         ("json:", "is no module:Name"),
     ):
         with pytest.raises(InputError, match=message):
             controllers_of(name)
-    with pytest.raises(InputError, match="or module:Name"):
+    with pytest.raises(InputError, match=r"'nonsense' is unknown.*file\.py:Name, module:Name"):
         controllers_of("nonsense")
+    with pytest.raises(InputError, match=r"name the class in your file: typo\.py:MyController"):
+        controllers_of("pd,typo.py")
 
 
 def test_a_module_of_the_working_directory_is_found(tmp_path, monkeypatch):
@@ -211,9 +242,11 @@ def task_of(vehicle, yaw):
 
 
 def test_a_force_becomes_the_thrusts_that_our_own_law_makes_of_it(flight, intel_aero):
-    log = fly(flight("pd"), 2).log
+    # what the torque observer remembers is no part of a single call
+    calm = replace(intel_aero, gains=replace(intel_aero.gains, torque_observer=0.0))
+    log = fly(replace(flight("pd"), vehicle=calm), 2).log
     yaw = yaw_of(log["truth_attitude"][0])  # starts level, at the heading that it is to keep
-    task = task_of(intel_aero, yaw)
+    task = task_of(calm, yaw)
     flying = np.flatnonzero(log["phase"] == 0)[::50]
     assert len(flying) > 10
     for i in flying:
@@ -221,6 +254,17 @@ def test_a_force_becomes_the_thrusts_that_our_own_law_makes_of_it(flight, intel_
         thrusts = task.thrusts(log["force_command"][i], state)
         # the heading is rounded once more here: 1e-16 rad of yaw
         np.testing.assert_allclose(thrusts, log["rotor_thrust_command"][i], rtol=0, atol=1e-12)
+
+
+def test_what_the_torque_observer_found_is_taken_off_for_others_too(intel_aero):
+    task = task_of(intel_aero, 0.0)
+    state = State(np.zeros(3), np.zeros(3), np.array([0.0, 0.0, 0.0, 1.0]), np.zeros(3))
+    before = task.thrusts((0.0, 0.0, intel_aero.weight), state)
+    task.memory["torque_found"] = 0.01, -0.02, 0.003
+    after = task.thrusts((0.0, 0.0, intel_aero.weight), state)
+    np.testing.assert_allclose(
+        intel_aero.mixing @ (after - before), [0, -0.01, 0.02, -0.003], atol=1e-12
+    )
 
 
 def test_a_force_pushes_with_its_size_and_turns_the_vehicle_towards_it(intel_aero):

@@ -180,6 +180,55 @@ def test_a_saved_policy_flies_land_and_compare(folder, monkeypatch, capsys):
     assert all(row["landings"] == 2 for row in rows)
 
 
+def test_a_policy_of_another_world_is_refused_before_it_flies(folder):
+    sb3 = pytest.importorskip("stable_baselines3", reason="stable-baselines3 is not installed")
+    import gymnasium
+
+    from neural_lander.sim.policy import save_policy
+
+    small = {"n_steps": 16, "batch_size": 16, "device": "cpu", "policy_kwargs": {"net_arch": [8]}}
+    own = LandingEnv(str(folder / "low.toml"), action="rates")
+    swings = sb3.PPO("MlpPolicy", gymnasium.make("Pendulum-v1"), **small)
+    lands = sb3.PPO("MlpPolicy", own, **small)
+    lands.save(folder / "plain.zip")
+    for name, model, asked, message in (
+        (
+            "swings",
+            swings,
+            Asked("rates"),
+            r"sees \(3,\) and does \(1,\), expected \(29,\) and \(4,\)",
+        ),
+        ("lands", lands, Asked("residual"), r"does \(4,\), expected .* and \(3,\).*'residual'"),
+        ("typo", lands, Asked("rates", algorithm="POP"), "has no algorithm POP.*like PPO"),
+        ("other", lands, Asked("rates", algorithm="SAC"), "SAC cannot load it"),
+    ):
+        save_policy(model, folder / f"{name}.zip", asked)
+        with pytest.raises(InputError, match=message):
+            controllers_of(f"pd,{folder / name}.zip")
+    with pytest.raises(InputError, match="a model of stable-baselines3 is saved with save_policy"):
+        controllers_of(f"{folder}/plain.zip")
+
+
+def test_settings_of_ppo_are_read_and_refused():
+    pytest.importorskip("stable_baselines3", reason="stable-baselines3 is not installed")
+    from neural_lander.sim.ppo import Settings, settings_of
+
+    assert settings_of([]) == Settings()
+    found = settings_of(["flights=16", "minibatch=256", "learning_rate=1e-4"])
+    assert (found.flights, found.minibatch, found.learning_rate) == (16, 256, 1e-4)
+    for given, message in (
+        ("flight=16", "NAME=NUMBER with one of flights, steps"),
+        ("hidden=8", "NAME=NUMBER with one of"),
+        ("flights=many", "expected a whole number for flights"),
+        ("flights=0", "flights is 0, expected more than 0"),
+        ("minibatch=100", "expected a divisor of flights x steps"),
+        ("gamma=1.5", "expected at most 1"),
+        ("learning_rate=nan", "learning_rate is nan"),
+    ):
+        with pytest.raises(InputError, match=message):
+            settings_of([given])
+
+
 def test_training_twice_with_one_seed_gives_one_policy_and_its_curve(folder):
     pytest.importorskip("stable_baselines3", reason="stable-baselines3 is not installed")
     from neural_lander.sim.env import flight_to_steer

@@ -1,10 +1,12 @@
 """The measuring scripts: bad options are said with status 2, and their own sums are right."""
 
 import importlib
+import json
 from pathlib import Path
 
 import pytest
 
+from neural_lander.scripts.data_efficiency import ppo_curve, reached_and_kept
 from neural_lander.scripts.experiment import over_networks
 from neural_lander.scripts.robustness import WORLDS, put_into
 from neural_lander.scripts.tune_baselines import SOFT, chosen, cost
@@ -32,6 +34,8 @@ BAD = [
     ("matrix", ("--out", "file"), "file: is no folder"),
     ("matrix", ("--out", "x", "--workers", "0"), "--workers"),
     ("matrix", ("--out", "x", "--vehicle", "intel-hero"), "vehicle 'intel-hero' is unknown"),
+    ("matrix", ("--out", "x", "--aero", "rotor", "storm"), "aerodynamics 'storm' is unknown"),
+    ("matrix", ("--out", "x", "--scenarios", "flat,moon"), "scenario 'moon' is unknown"),
     ("kill_campaign", ("--out", "file"), "file: is no folder"),
     ("kill_campaign", ("--out", "x", "--kills", "0"), "--kills"),
     (
@@ -121,3 +125,18 @@ def test_a_flight_put_into_a_gust_or_made_heavy_is_that_of_the_bundled_scenario(
     )
     for world, name in (("mass + 10 %", "heavy"), ("one rotor - 10 %", "weak-rotor")):
         assert put_into(flat, WORLDS[world]).real == load_scenario(name).vehicle
+
+
+def test_ppo_has_reached_the_mark_where_fresh_seeds_and_every_later_look_say_so(
+    tmp_path: Path,
+) -> None:
+    def look(seconds: float, good: int) -> dict[str, float]:
+        return {"flown_s": seconds, "good": good, "flown": 32}
+
+    path = tmp_path / "curve.json"
+    for later, fresh, reached in ((32, 32, 20.0), (32, 12, None), (0, 32, None)):
+        looks = [look(10, 0), look(20, 32), look(30, later)]
+        path.write_text(json.dumps({"curve": looks, "fresh": look(20, fresh)}))
+        curve, found = ppo_curve(path)
+        assert [at["flown_s"] for at in curve] == [10, 20, 20, 30]
+        assert reached_and_kept(curve, found) == reached

@@ -49,9 +49,7 @@ class Climb:
         try:
             import cma
         except ImportError as error:
-            raise InputError(
-                "--search needs the package cma; pip install 'neural-lander[campaign]'"
-            ) from error
+            raise InputError("--search needs the package cma; pip install cma") from error
         options = {
             "bounds": [0.0, 1.0],
             "verbose": -9,

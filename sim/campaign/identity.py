@@ -82,6 +82,8 @@ def files_of(spec: Spec) -> dict[str, Path]:
 def _file_of(controller: str) -> Path:
     """Return the file of a controller from outside; what it imports goes unnoticed."""
     where = controller.rpartition(":")[0]
+    if not where:  # a policy is its own file
+        return Path(controller)
     if where.endswith(".py"):
         return Path(where)
     find_pilot(controller)

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from neural_lander.sim.campaign.tables import Group
 
@@ -56,6 +57,7 @@ def outcomes(group: Group) -> str:
     bars.set_yticks(places, [_plain(line["controller"]) for line in lines])
     bars.invert_yaxis()
     bars.set_xlabel("landings")
+    bars.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     figure.legend(
         *bars.get_legend_handles_labels(), loc="outside upper left", ncols=9, fontsize=7,
         frameon=False,
@@ -64,8 +66,10 @@ def outcomes(group: Group) -> str:
         for place, line in zip(places, lines, strict=True):
             _spread(axes, float(place), scale * group.figures[line["controller"]][key])
         axes.set_xlabel(f"{label}\n5–95 %, 25–75 %, median")
-        if axes.has_data():
-            axes.set_xscale("log" if key == "z_max_error_m" else "linear")
+        if axes.has_data() and key == "z_max_error_m":
+            logarithmic(axes)
+        else:
+            axes.xaxis.set_major_locator(MaxNLocator(4))
     _tidy(figure)
     return _svg(figure)
 
@@ -106,6 +110,16 @@ def _spread(axes: Axes, place: float, values: Array) -> None:
     axes.plot([a, e], [place, place], color="0.5", linewidth=1)
     axes.plot([b, d], [place, place], color="#0072B2", linewidth=4, solid_capstyle="butt")
     axes.plot([c], [place], "o", color="white", markeredgecolor="black", markersize=5)
+
+
+def logarithmic(axes: Axes) -> None:
+    """Give an axis a logarithmic scale with a few plain numbers on it."""
+    axes.set_xscale("log")
+    low, high = axes.get_xlim()
+    steps = (1, 2, 5) if high < 100 * low else (1,)
+    axes.xaxis.set_major_locator(LogLocator(subs=steps))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
 
 
 def _plain(name: str) -> str:

@@ -6,8 +6,7 @@ A folder is one campaign's: ``spec.toml``, ``campaign.json`` (what the rows depe
 import contextlib
 import fcntl
 import os
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,26 +16,24 @@ import numpy.typing as npt
 
 from neural_lander.controller.errors import InputError, Refused
 from neural_lander.controller.files import read_json, write_json, write_whole
-from neural_lander.controller.landing_controller import CONTROLLERS
-from neural_lander.controller.pilot import find_pilot, is_foreign
+from neural_lander.controller.pilot import find_pilot, is_foreign, require_known
+from neural_lander.sim.campaign.cluster import client_of, fly_on_dask
 from neural_lander.sim.campaign.distributions import require_drawable
 from neural_lander.sim.campaign.folder import IDENTITY, LOCK, RESULTS, SPEC
 from neural_lander.sim.campaign.identity import code_digest, differences, files_of, identity
-from neural_lander.sim.campaign.pools import WorkerDied, fly_here, fly_on_dask
 from neural_lander.sim.campaign.rows import schema
 from neural_lander.sim.campaign.shards import Shards
 from neural_lander.sim.campaign.spec import Spec
-from neural_lander.sim.campaign.worker import Chunk, Row, Task
+from neural_lander.sim.campaign.worker import Chunk, Row, Task, fly_chunk
 from neural_lander.sim.gate import flight_of, require_one_plan
-from neural_lander.sim.physics import load_aerodynamics
+from neural_lander.sim.pace import Pace, Progress
+from neural_lander.sim.processes import WorkerDied, spread
 from neural_lander.sim.rollout import Flight
 
 CHUNK = 16
 """Landings in one chunk: a third of a second or more, a thousandth of what sending them takes."""
 DEATHS = 3
 """So many workers may die before a campaign gives up."""
-
-Told = Callable[[float, str], None]
 
 
 @dataclass(frozen=True)
@@ -48,11 +45,20 @@ class Crew:
     dask: str | None = None
     """Address of a Dask scheduler, instead."""
 
+    def require(self) -> None:
+        """Refuse a cluster that does not answer, before anything is written.
+
+        Raises:
+            InputError: as ``client_of``.
+        """
+        if self.dask is not None:
+            client_of(self.dask).close()
+
     def fly(self, chunks: Iterable[Chunk]) -> Iterator[list[Row]]:
         """Fly chunks; rows come chunk by chunk, in any order."""
         if self.dask is not None:
             return fly_on_dask(chunks, self.dask)
-        return fly_here(chunks, self.workers or len(os.sched_getaffinity(0)))
+        return spread(fly_chunk, chunks, self.workers or len(os.sched_getaffinity(0)))
 
 
 @dataclass(frozen=True)
@@ -85,13 +91,9 @@ def require_flyable(spec: Spec) -> None:
     worlds: dict[tuple[str, str], dict[str, Flight]] = {}
     for cell in spec.cells:
         where = f"cell {cell.scenario}, {cell.aero}, {cell.controller}"
+        require_known(cell.flown)
         if is_foreign(cell.flown):
             find_pilot(cell.flown)
-        elif cell.flown not in CONTROLLERS:
-            raise InputError(
-                f"controllers has '{cell.flown}', which is unknown; take of {', '.join(CONTROLLERS)}, "
-                "or your own as module:Name or file.py:Name"
-            )
         try:
             flight = flight_of(cell.options, cell.flown)
         except Refused:
@@ -104,7 +106,7 @@ def require_flyable(spec: Spec) -> None:
             world = worlds.setdefault((cell.scenario, cell.aero), {})
             world[cell.controller] = flight
             require_one_plan(world)
-            load_aerodynamics(cell.options.aero, flight.vehicle)
+            _ = flight.air
         except InputError as error:
             raise InputError(f"{where}: {error}") from error
 
@@ -145,7 +147,10 @@ def claimed(spec: Spec, out: Path, resume: bool, part: str = RESULTS) -> Iterato
 
 
 def _require_same(out: Path, now: dict[str, Any]) -> None:
-    changes = differences(read_json(out / IDENTITY), now)
+    try:
+        changes = differences(read_json(out / IDENTITY), now)
+    except InputError as error:
+        raise InputError(f"{error}; give another folder with --out DIR") from error
     if changes:
         raise InputError(
             f"{out}: holds a campaign that this one would not be mixed with: {'; '.join(changes)}. "
@@ -179,7 +184,7 @@ def sealed(spec: Spec) -> tuple[str, tuple[tuple[str, str], ...]]:
 
 
 def fly_campaign(
-    spec: Spec, out: Path, crew: Crew, resume: bool = False, told: Told | None = None
+    spec: Spec, out: Path, crew: Crew, resume: bool = False, told: Progress | None = None
 ) -> Flown:
     """Fly every landing that is not on disk yet.
 
@@ -189,23 +194,22 @@ def fly_campaign(
         KeyboardInterrupt: rows done are on disk then.
     """
     require_flyable(spec)
+    crew.require()
     with claimed(spec, out, resume):
         shards = Shards(out / RESULTS, schema(tuple(p.name for p in spec.parameters)))
         done, aside = shards.landings_done(spec.landings)
-        before, flown, deaths, begun = int(done.sum()), 0, 0, time.monotonic()
+        pace, deaths = Pace(spec.landings, told, int(done.sum())), 0
         while not done.all():
             try:
                 for rows in crew.fly(chunks_of(spec, done.copy())):
                     shards.add(rows)
                     done[[row["landing"] for row in rows]] = True
-                    flown += len(rows)
-                    if told:
-                        told(*_progress(before, flown, spec.landings, time.monotonic() - begun))
+                    pace.add(len(rows))
             except WorkerDied as death:
                 deaths = died(deaths, death)
             finally:
                 shards.flush()
-        return Flown(flown, before, time.monotonic() - begun, deaths, tuple(aside))
+        return Flown(pace.flown, pace.before, pace.seconds, deaths, tuple(aside))
 
 
 def died(deaths: int, death: WorkerDied) -> int:
@@ -220,13 +224,3 @@ def died(deaths: int, death: WorkerDied) -> int:
             "--workers, or find what kills them, and go on with --resume"
         ) from death
     return deaths + 1
-
-
-def _progress(before: int, flown: int, total: int, seconds: float) -> tuple[float, str]:
-    rate = flown / max(seconds, 1e-9)
-    left = round((total - before - flown) / max(rate, 1e-9))
-    hours, minutes = left // 3600, left % 3600 // 60
-    return (
-        (before + flown) / total,
-        f"{before + flown} of {total}, {rate:.1f}/s, {hours}:{minutes:02d}:{left % 60:02d} left",
-    )

@@ -5,7 +5,6 @@ go to ``search/`` as they come; a search that was stopped asks for the same poin
 from disk what it has flown.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ from neural_lander.controller.files import write_json
 from neural_lander.sim.campaign.climb import Array, Climb
 from neural_lander.sim.campaign.distributions import points
 from neural_lander.sim.campaign.folder import CASES, FOUND, SEARCH
-from neural_lander.sim.campaign.pools import WorkerDied
 from neural_lander.sim.campaign.rows import parameter_column, schema
 from neural_lander.sim.campaign.run import (
     Crew,
@@ -31,6 +29,8 @@ from neural_lander.sim.campaign.spec import Cell, Spec
 from neural_lander.sim.campaign.worker import Chunk, Row, Task
 from neural_lander.sim.campaign.worst import fly_again
 from neural_lander.sim.gate import flight_of
+from neural_lander.sim.pace import Progress
+from neural_lander.sim.processes import WorkerDied
 
 
 @dataclass
@@ -62,7 +62,7 @@ def search(
     out: Path,
     crew: Crew,
     resume: bool = False,
-    told: Callable[[float, str], None] | None = None,
+    told: Progress | None = None,
 ) -> list[dict[str, Any]]:
     """Search every cell, fly its worst case again into ``worst-case/``, and write ``search.json``.
 
@@ -77,6 +77,7 @@ def search(
             f"spec '{spec.name}' has nothing to search over; add [[parameter]] tables to it"
         )
     require_flyable(spec)
+    crew.require()
     with claimed(spec, out, resume, SEARCH):
         shards = Shards(out / SEARCH, schema(tuple(p.name for p in spec.parameters)))
         total = len(spec.cells) * spec.search.points * spec.search.seeds

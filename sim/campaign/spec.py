@@ -38,7 +38,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from neural_lander.controller.errors import InputError
 from neural_lander.sim.campaign.distributions import (
@@ -54,6 +54,9 @@ from neural_lander.sim.campaign.distributions import (
 from neural_lander.sim.gate import FlightOptions, descent_speed_of
 from neural_lander.sim.rollout import ENGINES
 from neural_lander.sim.scenario import load_scenario
+
+MOST = 10**7
+"""Seeds: two days on two cores, for one cell."""
 
 
 @dataclass(frozen=True)
@@ -260,8 +263,16 @@ def _seeds(reader: "_Reader") -> Sequence[int]:
         seeds = tuple(value) if len(set(value)) == len(value) else ()
     else:
         seeds = ()
-    if not seeds or min(seeds) < 0:
+    if not seeds:
         raise InputError(f"{reader.where}: seeds is {value!r}, {wanted}; change it")
+    low, high = (seeds[0], seeds[-1]) if isinstance(seeds, range) else (min(seeds), max(seeds))
+    if low < 0 or high >= 2**63:
+        raise InputError(f"{reader.where}: seeds is {value!r}, {wanted}; change it")
+    if isinstance(seeds, range) and high - low >= MOST:
+        raise InputError(
+            f"{reader.where}: seeds is {value!r}, which are {high - low + 1}, expected at most {MOST} in "
+            "one campaign; fly several"
+        )
     return seeds
 
 
@@ -297,6 +308,11 @@ def _search(reader: "_Reader", seeds: int) -> Search:
     )
 
 
+def _is_name(value: Any) -> TypeGuard[str]:
+    """Whether a value is text that can name something, a file too."""
+    return isinstance(value, str) and value != "" and "\0" not in value
+
+
 @dataclass(frozen=True)
 class _Reader:
     """Reads the keys of one table; what is wrong is said with file, key and cure."""
@@ -308,7 +324,7 @@ class _Reader:
         value = self.tree.get(key, default)
         if value is None:
             raise InputError(f'{self.where}: {key} is missing; add {key} = "..."')
-        if not isinstance(value, str) or not value:
+        if not _is_name(value):
             raise InputError(f"{self.where}: {key} is {value!r}, expected text; change it")
         return value
 
@@ -322,7 +338,7 @@ class _Reader:
 
     def names(self, key: str, default: list[str] | None = None) -> list[str]:
         value = self.tree.get(key, default)
-        good = isinstance(value, list) and all(isinstance(x, str) and x for x in value)
+        good = isinstance(value, list) and all(map(_is_name, value))
         if not good or not value or len(set(value)) < len(value):
             raise InputError(
                 f"{self.where}: {key} is {value!r}, expected a list of different names; "
@@ -358,7 +374,7 @@ class _Reader:
         value = self.tree.get(key)
         table = dict.fromkeys(labels, value) if value is None or isinstance(value, str) else value
         if not isinstance(table, Mapping) or not all(
-            isinstance(p, str | None) and p != "" for p in table.values()
+            p is None or _is_name(p) for p in table.values()
         ):
             raise InputError(
                 f"{self.where}: {key} is {value!r}, expected a path, or a table of one for each "
