@@ -26,6 +26,9 @@ from neural_lander.controller.vehicle import TUNED, Vehicle, bundled_vehicles, l
 
 CERTIFIED, REFUSED = "certified", "refused"
 
+ROOM = "--thrust-room"
+"""Remedy of a tube that wants more thrust than its plan leaves free; ``passes_at`` is a text here."""
+
 FORMAT = "landing certificate, version 1"
 
 
@@ -296,6 +299,9 @@ def why_refused(certificate: Certificate) -> str:
     if certificate.channels and failed and failed[0].name not in ("H1", "H2"):
         name, share = max(certificate.channels.items(), key=lambda item: item[1])
         parts.append(f"the channel '{name}' makes {share:.0%} of it")
+    for r in certificate.remedies:
+        if r["parameter"] == ROOM:
+            return "; ".join([*parts, _room(r)])
     helps = [
         f"{r['parameter']} {r['passes_at']:.3g} {'' if r['unit'] == '1' else r['unit']}".rstrip()
         for r in certificate.remedies
@@ -312,6 +318,25 @@ def why_refused(certificate: Certificate) -> str:
         f"would pass with {' or '.join(helps)}" if helps else "no single change would pass"
     )
     return "; ".join(parts)
+
+
+def sooner(certificate: Certificate) -> str:
+    """Return what a search for less thrust room found beside a certificate; '' where there was none."""
+    now = ((certificate.tube or {}).get("planned") or {}).get("touchdown_s", 0.0)
+    for r in certificate.remedies:
+        if r["parameter"] == ROOM and r["passes_at"] is not None and r["touchdown_s"] < now:
+            return f"another plan {_room(r)}"
+    return ""
+
+
+def _room(remedy: dict[str, Any]) -> str:
+    """Say with which thrust room the fastest plan would pass."""
+    if remedy["passes_at"] is None:
+        return f"no {ROOM} was found that would pass"
+    return (
+        f"would pass with {ROOM} {remedy['passes_at']}: lands in {remedy['touchdown_s']:.2f} s; fly the "
+        "calibration flights again along it"
+    )
 
 
 def _nothing_fits(folder: Path, bound: dict[str, Any], start: str, cure: str) -> str:

@@ -29,6 +29,7 @@ from neural_lander.controller.certificate import (
     binding,
     certificate_path,
     package_version,
+    plan_digest,
     read_certificate,
     write_certificate,
 )
@@ -51,6 +52,7 @@ from neural_lander.learning.assumptions import assumptions, assumptions_in_space
 from neural_lander.learning.calibration import Calibration
 from neural_lander.learning.level_force import LevelForce
 from neural_lander.learning.restricted_force import RestrictedForce
+from neural_lander.learning.room_search import Replan, room_remedy
 from neural_lander.learning.slopes import UNITS, Box, Interval, layer_norm_bound, slope_intervals
 from neural_lander.learning.space_report import space_table
 from neural_lander.learning.spatial_boxes import SpatialProof, Swinging
@@ -76,6 +78,8 @@ def certify(
     start: Start | None = None,
     calibration: Calibration | None = None,
     deck: DeckFamily | None = None,
+    replan: Replan | None = None,
+    search: bool = False,
 ) -> tuple[Certificate, Path]:
     """Decide on a model bundle in the vertical loop of ``vehicle`` and write the certificate.
 
@@ -94,6 +98,8 @@ def certify(
         calibration: bounds from flights of this loop: the tube is then in three dimensions.
         deck: the decks that the plan goes down to; wants a calibration over them. None: the surface
             is at rest.
+        replan: from a thrust room to another plan, to say what would pass where ``plan`` does not;
+        search: or, too, where it does.
 
     Raises:
         InputError: a deck without calibration flights over it, a controller without a learned force, a
@@ -132,7 +138,7 @@ def certify(
         errors = _estimate(info, where)
     if start is None:
         start = Start(thrust=None)
-    question = _question(bound, info, errors, start, calibration)
+    question = _question(bound, info, errors, start, calibration, replan, search)
     answered = _answered(path, question)
     if answered is not None:
         report(1.0, f"{answered.verdict}, as before")
@@ -155,12 +161,21 @@ def certify(
         below = None
         if calibration.deck is not None:
             below = Swinging(*calibration.deck, lead_of(vehicle)[2])
-        inside = _in_space(plan, network, space_loop, calibration, start, report, below)
+        share = 0.75 if replan is None else 0.3
+        inside = _in_space(plan, network, space_loop, calibration, start, report, share, below)
         conditions, certified = inside.conditions, inside.certified
         tube = space_table(inside, plan, space_loop)
         if certified:
             report(0.95, "the loop without the learned force")
             tube["fallback"] = _fallback(plan, network, vehicle, inside, calibration)
+        sound = all(c.holds for c in conditions if c.name in ("H1", "H2"))
+        if replan is not None and sound and (search or not certified):
+            helps = (
+                room_remedy(
+                    replan, plan, RestrictedForce.of(network), space_loop, inside,
+                    lambda part, text: report(0.5 + 0.49 * part, text),
+                ),
+            )  # fmt: skip
         channels = tube.get("shares", {})
         tube["every_reference"] = every_reference
     elif plan is not None:
@@ -229,6 +244,7 @@ def _in_space(
     calibration: Calibration,
     start: Start,
     report: Progress,
+    share_of_it: float,
     deck: Swinging | None = None,
 ) -> SpatialProof:
     """Prove the tube in three dimensions with the bounds of the calibration."""
@@ -243,7 +259,7 @@ def _in_space(
     force = RestrictedForce.of(network)
     return prove_space(
         plan, force, loop, errors, begin,
-        progress=lambda share, text: report(0.2 + 0.75 * share, text), deck=deck,
+        progress=lambda share, text: report(0.2 + share_of_it * share, text), deck=deck,
     )  # fmt: skip
 
 
@@ -305,13 +321,19 @@ def _question(
     errors: ErrorBounds | None,
     start: Start,
     calibration: Calibration | None,
+    replan: Replan | None,
+    search: bool,
 ) -> str:
     """Return the digest of everything that the answer depends on."""
     rooms = Path(__file__).parent, Path(__file__).parent.parent / "controller"
     prover = [sha256_of_file(file) for room in rooms for file in sorted(room.glob("*.py"))]
     given = None if errors is None else asdict(errors)
-    text = {"binding": bound, "model": info, "errors": given, "start": asdict(start)}
+    text: dict[str, Any] = {
+        "binding": bound, "model": info, "errors": given, "start": asdict(start)
+    }  # fmt: skip
     text["calibration"] = None if calibration is None else calibration.as_dict()
+    if replan is not None:  # what would pass depends on all that a plan does but its room
+        text["replanned"], text["search"] = plan_digest(replan(None)), search
     return sha256_of({**text, "prover": prover})
 
 

@@ -37,6 +37,7 @@ def space_table(proof: SpatialProof, plan: Plan, loop: SpatialLoop) -> dict[str,
                 "thrust_n": _ends(box.reached_thrust),
                 "tilt_rad": float(box.reached_tilt),
             },
+            "planned_thrust_n": _ends(box.planned_thrust),
             "slopes": {
                 "rows": ["x", "y", "z"],
                 "columns": ["height [N/m]", "vertical speed [N s/m]", "thrust [N/N]"],
@@ -48,6 +49,7 @@ def space_table(proof: SpatialProof, plan: Plan, loop: SpatialLoop) -> dict[str,
     ]
     table: dict[str, Any] = {
         "plan": plan.name,
+        **({"planned": plan.metadata} if plan.metadata else {}),
         "axes": 3,
         "certified": proof.certified,
         "rounds": proof.rounds,

@@ -86,6 +86,8 @@ class SpatialBox:
     """Horizontal part of a force [N]; inf: no more than cone and thrust say."""
     reached_sideways: float = 0.0
     """[N]"""
+    planned_thrust: Interval = (0.0, math.inf)
+    """Vertical, that the plan alone commands, with what is fed forward [N]."""
 
 
 @dataclass(frozen=True)

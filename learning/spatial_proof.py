@@ -14,6 +14,7 @@ and tube hold together, by the first exit.
 """
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -42,7 +43,7 @@ Array = npt.NDArray[np.float64]
 FINE = 0.006
 """Cells of the time grid for the proof [s]."""
 
-FINAL_ROUNDS = 3
+COARSE_ROUNDS, FINAL_ROUNDS = 14, 3
 
 COARSE_AHEAD = 0.008
 """Of the coarse grid along a compensated plan, whose jerk steps [s]."""
@@ -63,7 +64,7 @@ def prove_space(
     start: SpatialStart | None = None,
     progress: Progress | None = None,
     cell: float = FINE,
-    max_rounds: int = 14,
+    max_rounds: int = COARSE_ROUNDS,
     deck: Swinging | None = None,
 ) -> SpatialProof:
     """Prove a tube of ``loop`` with the learned ``force`` along ``plan``, or say what fails.
@@ -88,33 +89,16 @@ def prove_space(
         _check_deck(plan, deck)
     tell = progress or (lambda share, text: None)
     start = start or SpatialStart()
-    weight = loop.mass * GRAVITY
-    rough = COARSE_AHEAD if plan.compensated else COARSE
-    coarse = Round.on(plan, force, loop, errors, start, max(cell, rough), ROUGH, deck)
-    first = Radii(
-        max(loop.noise_position[Z], 1e-3), max(loop.noise_velocity[Z], 1e-2),
-        FIRST_RADII[0] * weight, FIRST_RADII[1],
-        FIRST_RADII[0] * weight if plan.compensated else math.inf,
+    coarse = _coarse(plan, force, loop, errors, start, cell, deck)
+    proof, needed, radii = _sought(
+        coarse, _first_radii(plan, loop, len(coarse.ranges)), max_rounds,
+        lambda k: tell(0.05 + 0.45 * k / max_rounds, f"round {k + 1}"),
     )  # fmt: skip
-    radii = [first] * len(coarse.ranges)
-    proof: SpatialProof | None = None
-    needed: list[Radii] | None = None
-    for k in range(max_rounds):
-        tell(0.05 + 0.45 * k / max_rounds, f"round {k + 1}")
-        proof, needed = coarse.prove(radii, k + 1)
-        if needed is None:
-            return proof
-        held = [bool((n.values() < r.values()).all()) for n, r in zip(needed, radii, strict=True)]
-        if max(n.tilt for n in needed) > STEEPEST and k >= PATIENCE:
-            return proof  # the wider the cone, the wider the tube: this ends nowhere
-        if all(held):
-            break  # H4 holds; if something else fails, larger boxes cannot help
-        radii = [r.larger(n, GROWTH) for n, r in zip(needed, radii, strict=True)]
-    assert proof is not None
+    if needed is None or _is_steep(needed):
+        return proof
     if not proof.certified and not _meets_limits_alone(proof):
         return proof
     fine = Round.on(plan, force, loop, errors, start, cell, THOROUGH, deck)
-    assert needed is not None
     if len(fine.ranges) == len(radii):
         radii = [r.shrunk(n) for n, r in zip(needed, radii, strict=True)]
     else:
@@ -139,6 +123,85 @@ def prove_space(
         else:
             radii = [r.larger(n, 1.02) for n, r in zip(needed, radii, strict=True)]
     return best or tried
+
+
+def coarse_proof(
+    plan: Plan,
+    force: SpatialForce,
+    loop: SpatialLoop,
+    errors: SpatialErrors,
+    start: SpatialStart,
+    radii: list[Radii] | None = None,
+) -> tuple[SpatialProof, list[Radii] | None]:
+    """Return a proof on the coarse grid alone, and the radii that its tube needs; None: no tube.
+
+    ``radii``, of a proof along a plan like this one, are a beginning.
+    """
+    _check(plan, errors)
+    coarse = _coarse(plan, force, loop, errors, start, FINE)
+    n = len(coarse.ranges)
+    if radii is None:
+        first = _first_radii(plan, loop, n)
+    elif len(radii) == n:
+        first = radii
+    else:
+        first = [Radii(*map(float, np.max([r.values() for r in radii], axis=0)))] * n
+    proof, needed, held = _sought(coarse, first, COARSE_ROUNDS, lambda k: None)
+    if needed is None or _is_steep(needed):
+        return proof, None
+    return proof, [r.shrunk(n) for n, r in zip(needed, held, strict=True)]
+
+
+def _coarse(
+    plan: Plan,
+    force: SpatialForce,
+    loop: SpatialLoop,
+    errors: SpatialErrors,
+    start: SpatialStart,
+    cell: float,
+    deck: Swinging | None = None,
+) -> Round:
+    rough = COARSE_AHEAD if plan.compensated else COARSE
+    return Round.on(plan, force, loop, errors, start, max(cell, rough), ROUGH, deck)
+
+
+def _first_radii(plan: Plan, loop: SpatialLoop, segments: int) -> list[Radii]:
+    """Return radii to begin with."""
+    weight = loop.mass * GRAVITY
+    first = Radii(
+        max(loop.noise_position[Z], 1e-3), max(loop.noise_velocity[Z], 1e-2),
+        FIRST_RADII[0] * weight, FIRST_RADII[1],
+        FIRST_RADII[0] * weight if plan.compensated else math.inf,
+    )  # fmt: skip
+    return [first] * segments
+
+
+def _sought(
+    coarse: Round, radii: list[Radii], max_rounds: int, tell: Callable[[int], None]
+) -> tuple[SpatialProof, list[Radii] | None, list[Radii]]:
+    """Let boxes grow until they hold their own tube; return the last proof, what it needs, its radii.
+
+    What it needs is None where there is no tube; where its cone is too wide, growing was given up.
+    """
+    proof: SpatialProof | None = None
+    needed: list[Radii] | None = None
+    for k in range(max_rounds):
+        tell(k)
+        proof, needed = coarse.prove(radii, k + 1)
+        if needed is None:
+            break
+        held = [bool((n.values() < r.values()).all()) for n, r in zip(needed, radii, strict=True)]
+        if _is_steep(needed) and k >= PATIENCE:
+            break  # the wider the cone, the wider the tube: this ends nowhere
+        if all(held):
+            break  # H4 holds; if something else fails, larger boxes cannot help
+        radii = [r.larger(n, GROWTH) for n, r in zip(needed, radii, strict=True)]
+    assert proof is not None
+    return proof, needed, radii
+
+
+def _is_steep(needed: list[Radii]) -> bool:
+    return max(n.tilt for n in needed) > STEEPEST
 
 
 def _meets_limits_alone(proof: SpatialProof) -> bool:

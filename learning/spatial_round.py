@@ -284,7 +284,7 @@ class Round:
             )  # fmt: skip
         box = SpatialBox(
             name, first * self.cells[Z].cell, end * self.cells[Z].cell, height, speed, thrust,
-            r.tilt, slopes, height, speed, thrust, r.tilt, r.sideways,
+            r.tilt, slopes, height, speed, thrust, r.tilt, r.sideways, planned_thrust=held,
         )  # fmt: skip
         return box, Span(span, held), found
 

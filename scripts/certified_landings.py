@@ -1,8 +1,11 @@
 """The whole way without --uncertified: collect, train, calibrate, certify, and land a thousand times.
 
     python scripts/certified_landings.py --out DIR [--aero rotor PATH ...] [--seeds 0:1000] [--json]
-    python scripts/certified_landings.py --out DIR --reference fastest --thrust-room 0.36:0.22
     python scripts/certified_landings.py --out DIR --scenario deck
+    python scripts/certified_landings.py --out DIR --reference fastest --thrust-room 0.36:0.22 \
+        --calibration-seed 3 [--trained]
+
+--trained takes the models that an earlier run left in DIR; the calibration flights are always flown.
 
 Two tables. Inside the assumptions: how many landings left their tube or made the monitor speak (none
 should), and how much of the tube they used, x/y/z, from half a second on (at the start the tube is
@@ -28,7 +31,7 @@ from neural_lander.controller.certificate import why_refused
 from neural_lander.controller.deck_log import off_the_reference
 from neural_lander.controller.errors import Refused
 from neural_lander.controller.fastest import FASTEST
-from neural_lander.controller.files import require_folder
+from neural_lander.controller.files import read_json, require_folder
 from neural_lander.controller.vehicle import Vehicle, load_vehicle
 from neural_lander.learning.certify import certify
 from neural_lander.learning.training import TrainingSettings, train
@@ -59,7 +62,9 @@ def certified_flight(vehicle: Vehicle, name: str, aero: str, out: Path, args: An
         Refused: the certificate says no.
     """
     model, room = out / "model", room_of(args.thrust_room)
-    if args.reference == FASTEST:  # no faster than the model has seen: it has to see some
+    if args.trained:
+        read_json(model / "model.json")  # or say that there is none
+    elif args.reference == FASTEST:  # no faster than the model has seen: it has to see some
         learn(vehicle, aero, args.touchdown_speed, args.train_seed, out)
     else:
         flights = collect(vehicle, 8, 60.0, args.train_seed, out / "flights", aero)
@@ -77,7 +82,9 @@ def certified_flight(vehicle: Vehicle, name: str, aero: str, out: Path, args: An
         room,
     )
     uncertified = flight_of(options, CONTROLLER)
-    paths = collect_landings(uncertified, args.calibration, 2, out / "calibration")
+    paths = collect_landings(
+        uncertified, args.calibration, args.calibration_seed, out / "calibration"
+    )
     flown = Flown(model, vehicle, CONTROLLER, args.touchdown_speed, room)
     where = tube_options(args.reference, args.scenario, None, 0.0, flown, True)
     bounds = calibration_of(
@@ -176,11 +183,13 @@ def main() -> None:
     parser.add_argument("--scenario", default="flat", help="one level surface, or a deck")
     parser.add_argument("--reference", default="s-curve")
     parser.add_argument("--touchdown-speed", type=float, default=0.13, help="of fastest, m/s")
-    parser.add_argument("--thrust-room", metavar="BELOW:ABOVE", help="of fastest, for its tube")
+    parser.add_argument("--thrust-room", metavar="ROOM", help="of fastest, for its tube")
     parser.add_argument("--seeds", default="0:1000", help="inside the assumptions")
     parser.add_argument("--outside", default="0:200", help="seeds of the worlds outside them")
     parser.add_argument("--train-seed", type=int, default=0)
     parser.add_argument("--calibration", type=int, default=30, metavar="N", help="flights")
+    parser.add_argument("--calibration-seed", type=int, default=2, metavar="SEED")
+    parser.add_argument("--trained", action="store_true", help="take the models in DIR")
     parser.add_argument("--alpha", type=float, default=0.1)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -208,7 +217,8 @@ def main() -> None:
             rows[world] = land(other, outside, world, console)
         tube = flight.limits.position.max(axis=0)
         show(name, tube, rows, console)
-        result[name] = {"tube_m": tube.tolist(), "worlds": rows}
+        planned = flight.plan.metadata.get("touchdown_s")
+        result[name] = {"tube_m": tube.tolist(), "planned_s": planned, "worlds": rows}
     if args.json:
         print(json.dumps(result, indent=1))
 

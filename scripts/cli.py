@@ -25,6 +25,7 @@ from neural_lander.scripts.cli_flight import (
 )
 from neural_lander.scripts.cli_options import (
     SETTINGS,
+    DescentSpeed,
     Flights,
     Folder,
     Json,
@@ -236,7 +237,16 @@ def certify(
     ] = None,
     scenario: ScenarioName = "flat",
     touchdown_speed: TouchdownSpeed = 0.15,
+    descent_speed: DescentSpeed = None,
     thrust_room: Room = None,
+    search_room: Annotated[
+        bool,
+        typer.Option(
+            "--search-room",
+            help="Along fastest: look for the thrust room that the tube needs, not only where it is "
+            "refused; a plan that leaves less free lands sooner.",
+        ),
+    ] = False,
     epsilon: Annotated[
         float | None,
         typer.Option(
@@ -272,7 +282,8 @@ def certify(
     With --reference the answer is a tube around that plan. The certificate is written either way;
     exit status 3 where it says no.
     """
-    from neural_lander.controller.certificate import why_refused
+    from neural_lander.controller.certificate import sooner, why_refused
+    from neural_lander.controller.fastest import FASTEST
     from neural_lander.controller.vehicle import load_vehicle
     from neural_lander.learning.certify import certify as run_certify
     from neural_lander.scripts.cli_certify import Flown, calibration_of, tube_options
@@ -285,8 +296,14 @@ def certify(
             require_file(out)
         if calibration and (epsilon is not None or epsilon_constant):
             raise InputError("--calibration measures what --epsilon would say; give one of them")
+        if search_room and reference != FASTEST:
+            raise InputError(
+                f"--search-room is for --reference {FASTEST}: others leave thrust as they are"
+            )
         along = reference or ("s-curve" if calibration else None)
-        flown = Flown(model, known, controller, touchdown_speed, room_of(thrust_room))
+        flown = Flown(
+            model, known, controller, touchdown_speed, room_of(thrust_room), descent_speed
+        )
         options = tube_options(along, scenario, epsilon, epsilon_constant, flown, bool(calibration))
         with progress_bar("certify") as progress:
             bounds = calibration_of(
@@ -294,11 +311,20 @@ def certify(
                 options.get("deck"),
             )  # fmt: skip
             certificate, path = run_certify(
-                model, known, controller, out, progress, calibration=bounds, **options
+                model,
+                known,
+                controller,
+                out,
+                progress,
+                calibration=bounds,
+                search=search_room,
+                **options,
             )
         tell.result = certificate.as_dict()
         show_certificate(tell.result, tell)
         tell.wrote(path)
+        if certificate.certified and (other := sooner(certificate)):
+            tell.line(other)
         if not certificate.certified:
             tell.status = say("refused", Refused(why_refused(certificate)), exit_status.REFUSED)
 

@@ -1,7 +1,7 @@
 """From the options of ``certify`` to the plan, the start and the error bounds of a tube."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +10,11 @@ ALPHA = 0.1
 
 if TYPE_CHECKING:
     from neural_lander.controller.deck_family import DeckFamily
-    from neural_lander.controller.fastest import ThrustRoom
     from neural_lander.controller.setpoint import Plan
+    from neural_lander.controller.thrust_room import ThrustRoom
     from neural_lander.controller.vehicle import Vehicle
     from neural_lander.learning.calibration import Calibration
+    from neural_lander.sim.scenario import Scenario
 
 
 def calibration_of(
@@ -60,6 +61,26 @@ class Flown:
     touchdown_speed: float
     """[m/s]"""
     thrust_room: "ThrustRoom | None"
+    descent_speed: float | None = None
+    """Greatest one asked for [m/s]; None: the default. The model may set a lower one."""
+
+    def plan(self, scenario: "Scenario") -> "Plan":
+        """Return the fastest plan, which is the one that ``land`` flies in a scenario.
+
+        Raises:
+            InputError: no such plan, or the model cannot be read.
+        """
+        from neural_lander.controller.fastest import FASTEST, SPEED
+        from neural_lander.controller.model_parts import bundle_of
+        from neural_lander.controller.network import load_network
+        from neural_lander.sim.rollout import Flight
+
+        speed = SPEED if self.descent_speed is None else self.descent_speed
+        return Flight(
+            self.vehicle, self.controller, scenario, FASTEST,
+            touchdown_speed=self.touchdown_speed, descent_speed=speed, thrust_room=self.thrust_room,
+            network=load_network(bundle_of(self.model, self.controller), self.vehicle),
+        ).plan  # fmt: skip
 
 
 def tube_options(
@@ -115,22 +136,21 @@ def tube_options(
             "it with: give --calibration FLIGHTS"
         )
     if reference == FASTEST and flown is not None:
-        from neural_lander.controller.network import load_network
-        from neural_lander.sim.rollout import Flight
+        plan = flown.plan(known)
+        asked = flown
 
-        plan = Flight(
-            flown.vehicle, flown.controller, known, FASTEST,
-            touchdown_speed=flown.touchdown_speed, thrust_room=flown.thrust_room,
-            network=load_network(flown.model, flown.vehicle),
-        ).plan  # fmt: skip
+        def replan(room: "ThrustRoom | None") -> "Plan":
+            return replace(asked, thrust_room=room).plan(known)
+
     else:
         plan = plan_descent(reference, known.start, known.target_height, known.hover)
     if epsilon is None and constant:
         raise InputError("--epsilon-constant needs --epsilon, the part that changes, beside it")
     errors = None if epsilon is None else ErrorBounds(epsilon, constant, "given by --epsilon")
-    return {
+    options = {
         "plan": plan,
         "errors": errors,
         "start": Start(known.start_spread, known.start_speed_spread, None),
         "deck": None if known.deck is None else known.deck.family(known.start_x),
     }
+    return options | ({"replan": replan} if reference == FASTEST else {})

@@ -7,8 +7,8 @@ from neural_lander.controller.errors import InputError
 from neural_lander.scripts.cli_output import Report
 
 if TYPE_CHECKING:
-    from neural_lander.controller.fastest import ThrustRoom
     from neural_lander.controller.setpoint import Plan
+    from neural_lander.controller.thrust_room import ThrustRoom
 
 COMPARED: dict[str, tuple[str, float, int]] = {
     "landing_time_s": ("time\n[s]", 1.0, 2),
@@ -47,7 +47,7 @@ def controllers_of(text: str) -> list[str]:
 
 def room_of(text: str | None) -> "ThrustRoom | None":
     """Read ``--thrust-room``."""
-    from neural_lander.controller.fastest import ThrustRoom
+    from neural_lander.controller.thrust_room import ThrustRoom
 
     return None if text is None else ThrustRoom.parse(text)
 

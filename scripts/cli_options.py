@@ -50,8 +50,9 @@ Room = Annotated[
     typer.Option(
         "--thrust-room",
         help="Of --reference fastest: shares of the greatest thrust that it leaves free for a tube, "
-        "below and above, like 0.36:0.22. Without: as fast as it goes.",
-        metavar="BELOW:ABOVE",
+        "below and above, like 0.36:0.22, or by height, as `certify` says them where it refuses. "
+        "Without: as fast as it goes.",
+        metavar="ROOM",
     ),
 ]
 Model = Annotated[

@@ -12,6 +12,7 @@ from neural_lander.learning.column_map import EXAMPLE as COLUMN_MAP
 from neural_lander.scripts import exit_status
 from neural_lander.scripts.cli_options import (
     Aero,
+    DescentSpeed,
     Flights,
     Folder,
     Json,
@@ -63,6 +64,7 @@ def collect(
     scenario: ScenarioName = "flat",
     reference: Reference = "s-curve",
     touchdown_speed: TouchdownSpeed = 0.15,
+    descent_speed: DescentSpeed = None,
     thrust_room: Room = None,
     uncertified: Uncertified = False,
     as_json: Json = False,
@@ -98,6 +100,7 @@ def collect(
                     "hybrid",
                     touchdown_speed,
                     room_of(thrust_room),
+                    **({} if descent_speed is None else {"descent_speed": descent_speed}),
                 )
                 flown = flight_of(options, controller)
                 paths = collect_landings(flown, flights, seed, out, progress)

@@ -13,11 +13,12 @@ import numpy as np
 from neural_lander.controller.certificate import plan_digest, require_certificate
 from neural_lander.controller.deck import PREDICTED
 from neural_lander.controller.errors import InputError, Refused
-from neural_lander.controller.fastest import FASTEST, SPEED, ThrustRoom, speed_seen
+from neural_lander.controller.fastest import FASTEST, SPEED, speed_seen
 from neural_lander.controller.landing_controller import is_learned
 from neural_lander.controller.model_parts import bundle_of, fitted_radius, needs_model
 from neural_lander.controller.monitor import Limits
 from neural_lander.controller.network import load_network
+from neural_lander.controller.thrust_room import ThrustRoom
 from neural_lander.controller.vehicle import load_vehicle
 from neural_lander.sim.deck import Deck
 from neural_lander.sim.landing_site import check_site

@@ -21,7 +21,6 @@ from neural_lander.controller.fastest import (
     SPEED,
     TOUCHDOWN_SPEED,
     DescentLimits,
-    ThrustRoom,
     plan_fastest,
     require_hover,
     speed_seen,
@@ -36,6 +35,7 @@ from neural_lander.controller.pilot import Task, is_foreign, make_pilot, require
 from neural_lander.controller.rotation import Vector
 from neural_lander.controller.setpoint import Plan, plan_descent
 from neural_lander.controller.terrain import FLAT, Terrain
+from neural_lander.controller.thrust_room import ThrustRoom
 from neural_lander.controller.transfer import TransferLimits, joined, plan_transfer
 from neural_lander.controller.vehicle import Vehicle
 from neural_lander.sim.accelerometer import draw_feeling

@@ -14,7 +14,6 @@ from neural_lander.controller.errors import InputError
 from neural_lander.controller.fastest import (
     GENTLE_JERK_OUT,
     DescentLimits,
-    ThrustRoom,
     plan_fastest,
 )
 from neural_lander.controller.hover_mass import STEADY_RATE, shown
@@ -24,8 +23,10 @@ from neural_lander.controller.setpoint import setpoint
 from neural_lander.controller.spatial_lead import left_over, mass_found, weighing_cell
 from neural_lander.controller.spatial_model import channel_names
 from neural_lander.controller.spatial_tube import SpatialErrors, SpatialStart, tube_in_space
+from neural_lander.controller.thrust_room import ThrustRoom
 from neural_lander.controller.vehicle import GRAVITY, load_vehicle
 from neural_lander.learning.certify import certify
+from neural_lander.learning.room_search import PROOFS, search_room
 from neural_lander.learning.spatial_falsifier import (
     World,
     _samples_of,
@@ -47,7 +48,7 @@ HOVER = 0.5
 
 
 def descent(height=0.9, speed=1.5, hover=HOVER):
-    limits = DescentLimits.of(AERO, 0.15, speed, room=ThrustRoom(0.33, 0.2))
+    limits = DescentLimits.of(AERO, 0.15, speed, room=ThrustRoom.even(0.33, 0.2))
     return plan_fastest((0.0, 0.0, height), hover, limits)
 
 
@@ -349,9 +350,9 @@ def test_a_plan_leaves_the_room_it_is_asked_for():
     assert command.min() >= 0.36 * most - out - 1e-9
     assert command.max() <= (1 - 0.22) * most + 1e-9
     with pytest.raises(InputError, match="too little to brake"):
-        DescentLimits.of(AERO, 0.13, room=ThrustRoom(0.3, 0.5))
+        DescentLimits.of(AERO, 0.13, room=ThrustRoom.even(0.3, 0.5))
     with pytest.raises(InputError, match="too much to begin"):
-        DescentLimits.of(AERO, 0.13, room=ThrustRoom(0.6, 0.1))
+        DescentLimits.of(AERO, 0.13, room=ThrustRoom.even(0.6, 0.1))
     assert DescentLimits.of(AERO, 0.13) == DescentLimits.of(AERO, 0.13, room=None)
     tight = plan_fastest((0.0, 0.0, 1.5), 1.0, DescentLimits.of(AERO, 0.13))
     assert tight.metadata["touchdown_s"] < plan.metadata["touchdown_s"]
@@ -362,3 +363,18 @@ def test_no_command_is_computed_ahead_of_a_fly_in_space_that_is_not_compensated(
     still = fed_forward(LANDING, LOOP, np.array([0.0, 1.0, 1.2]))
     assert (still[:, 3:] == 0).all()
     assert np.isfinite(fly_in_space(world, world.quiet())).all()
+
+
+@pytest.mark.campaign
+def test_the_room_that_a_search_found_is_proved_on_the_fine_grid_and_lands_sooner():
+    loop, errors, learned = CASES["noisy"]
+
+    def replan(room):
+        limits = DescentLimits.of(AERO, 0.15, 1.5, room=room)
+        return plan_fastest((0.0, 0.0, 0.9), HOVER, limits)
+
+    found, tried = search_room(replan, learned, loop, errors, SpatialStart())
+    assert found is not None
+    assert tried <= PROOFS
+    assert found.plan.metadata["touchdown_s"] < PLAN.metadata["touchdown_s"] - 0.05
+    assert prove_space(found.plan, learned, loop, errors).certified
