@@ -5,8 +5,8 @@ reference and say nothing of how far; or those of a tube along one plan, with H4
 the boxes on which the slopes were bounded) and H5 (no limit is met) among them.
 
 A certificate is bound to weights, vehicle, controller, gains and, with a tube, the plan, by their
-digests, and flies nothing else. One over a deck is also bound to the family of decks that it is about,
-and flies over every deck of it, over no other, and over no floor.
+digests, and flies nothing else. One over a deck is also bound to the deck of its calibration flights, and
+flies over that one, whatever its phase: over no other, a smaller or slower one included, and no floor.
 """
 
 from collections.abc import Iterator
@@ -28,6 +28,12 @@ CERTIFIED, REFUSED = "certified", "refused"
 
 ROOM = "--thrust-room"
 """Remedy of a tube that wants more thrust than its plan leaves free; ``passes_at`` is a text here."""
+
+ANOTHER_DECK = (
+    "its calibration flights were over another deck; how well a deck is known is not better for every "
+    "smaller or slower one"
+)
+"""Why a certificate is for one deck."""
 
 FORMAT = "landing certificate, version 1"
 
@@ -98,7 +104,7 @@ def binding(
     """Return what a certificate is bound to: SHA-256 of weights, vehicle, gains, plan; controller.
 
     ``reference`` is None where the certificate is for every reference; ``deck`` is there where it is
-    about a family of decks.
+    over a deck.
     """
     gains = vehicle.as_dict()["gains"]
     return {
@@ -201,7 +207,7 @@ def require_certificate(
     """Return the certificate that allows this flight, or refuse.
 
     One with a tube for the very plan is taken first; else one that holds for every reference. Over a
-    deck only one along the plan and for a family that the deck is of will do.
+    deck only one along the plan and calibrated over this very deck will do.
 
     Args:
         model: the model bundle, whose certificates are looked through.
@@ -268,8 +274,8 @@ def _over_deck(model: Path, along: dict[str, Any], file: Path | None, cure: str)
     if refused is not None:
         raise Refused(_why_not(refused))
     cure += (
-        "; over a deck also with --scenario of this very deck and with flights over it, or land on a "
-        "deck inside what is certified"
+        "; over a deck collect these flights and certify over this one, both with --scenario of this "
+        "very deck"
     )
     if file is not None:
         differences = "; ".join(_differences(read_certificate(file).binding, along))
@@ -383,8 +389,9 @@ def _deck_differences(certified: Any, flying: Any) -> Iterator[str]:
     elif certified is not None and flying is None:
         yield "surface: a deck that moves → at rest"
     elif certified is not None:
-        for what in DeckFamily.of(certified).lacks(DeckFamily.of(flying)):
-            yield f"deck: {what}"
+        ours, theirs = DeckFamily.of(certified), DeckFamily.of(flying)
+        if numbers := " and ".join(ours.differs(theirs)):
+            yield f"deck: {numbers} ({ANOTHER_DECK})"
 
 
 def _change(before: Any, after: Any) -> str:

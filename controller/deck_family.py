@@ -16,7 +16,8 @@ The deck pitches, too: under a vehicle that is off its place by x~ the surface i
 proof has to show that it is no more.
 
 What the set-point is off by (g d^ against g d) is no reference any more: it acts on the command, like
-noise, and is measured in calibration flights (``DeckErrors``).
+noise, and is measured in calibration flights (``DeckErrors``). That is known of their deck alone: of a
+smaller or slower one the filters may know less, so the gate takes a certificate over no other.
 """
 
 import math
@@ -42,6 +43,9 @@ EARLY = 0.05
 
 SWAY = (0.2, 0.6)
 """Sideways error [m] and its rate [m/s] for which a deck's pitch is counted."""
+
+SAME = 1e-6
+"""Decks whose swing, frequency and tilt differ by no more than this share are one."""
 
 TAKING_UP = np.polynomial.Polynomial([0.0, 0.0, 0.0, 0.0, 35.0, -84.0, 70.0, -20.0])
 """g over the time since the blend began, in units of ``BLEND``; before it 0, after it 1."""
@@ -73,16 +77,21 @@ class DeckFamily:
         turning = 2 * math.pi * self.frequency * self.slope
         return self.slope * SWAY[0], turning * SWAY[0] + self.slope * SWAY[1]
 
-    def lacks(self, other: "DeckFamily") -> Iterator[str]:
-        """Yield by what a deck, ``other``, is outside, number by number."""
+    def differs(self, other: "DeckFamily") -> Iterator[str]:
+        """Yield in what a deck, ``other``, is not this one, number by number."""
         for name, ours, theirs, unit in (
-            ("its swing under the vehicle, heave and pitch together", self.swing, other.swing, "m"),
+            (
+                "its swing under the vehicle (heave and pitch together)",
+                self.swing,
+                other.swing,
+                "m",
+            ),
             ("its frequency", self.frequency, other.frequency, "Hz"),
             ("its tilt", _degrees(self.slope), _degrees(other.slope), "degrees"),
         ):
-            if theirs > ours * (1 + 1e-9):
-                more = f"{theirs - ours:.3g} {unit} too much"
-                yield f"{name} is {theirs:.3g} {unit}, certified are {ours:.3g} {unit}: {more}"
+            if not math.isclose(theirs, ours, rel_tol=SAME):
+                by = f"{abs(theirs - ours):.3g} {unit} {'more' if theirs > ours else 'less'}"
+                yield f"{name} is {theirs:.3g} {unit}, certified is {ours:.3g} {unit}: {by}"
 
     def as_dict(self) -> dict[str, float]:
         """Return the JSON form."""

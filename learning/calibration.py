@@ -143,7 +143,8 @@ class Calibration:
     """k, of the flights in the order of their scores."""
     scores: tuple[Score, ...]
     deck: tuple[DeckFamily, DeckErrors] | None = None
-    """Over which decks, and how far off these are believed to be; None: over a surface at rest."""
+    """Over which deck, and how far off it is believed to be; None: over a surface at rest. The next
+    flight has to be over it, too: over a smaller or slower one more may be off."""
 
     @property
     def confidence(self) -> float:
@@ -164,8 +165,8 @@ class Calibration:
             "rank": self.rank,
             "guarantee": "marginal: over calibration flights and the next flight together",
             "confidence_of_these_flights": self.confidence,
-            "exchangeable_if": "the next flight is one of the same kind: vehicle, battery, floor, "
-            "reference, start, wind, estimator",
+            "exchangeable_if": "the next flight is one of the same kind: vehicle, battery, "
+            f"{'floor' if self.deck is None else 'deck'}, reference, start, wind, estimator",
             "cutoff_hz": CUTOFF,
             "contract_cutoff_hz": CONTRACT_CUTOFF,
             "digests": [score.digest for score in self.scores],
@@ -189,7 +190,7 @@ def calibrate(
         trained_on: digests of the flights that training or selection saw, as the bundle has them.
         alpha: probability that the next flight leaves a bound.
         plan: what the certificate is along; None: the flights may be of any.
-        deck: and over which decks; None: over a surface at rest.
+        deck: and over which deck; None: over a surface at rest.
 
     Raises:
         InputError: alpha out of range, a log of another controller, model, vehicle, plan or deck, a

@@ -96,7 +96,7 @@ def certify(
         errors: bounds of the learned force's error, for the tube; None: the model's estimate.
         start: of the flight along the plan; None: at rest on it, with thrust equal to weight.
         calibration: bounds from flights of this loop: the tube is then in three dimensions.
-        deck: the decks that the plan goes down to; wants a calibration over them. None: the surface
+        deck: the deck that the plan goes down to; wants a calibration over it. None: the surface
             is at rest.
         replan: from a thrust room to another plan, to say what would pass where ``plan`` does not;
         search: or, too, where it does.

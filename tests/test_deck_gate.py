@@ -93,9 +93,14 @@ def ask(model, tmp_path, text="", hover=8, head="", **changes):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "heave = 0.06\npitch_deg = 2\nfrequency_hz = 0.3", "pitch_deg = 0\nfrequency_hz = 0.25"],
+    [
+        "",
+        f"heave = {0.1 - 0.5 * math.tan(math.pi / 90)}\npitch_deg = 2\nfrequency_hz = 0.3\nx = 0.5",
+        "heave = 0.10000005\npitch_deg = 2\nfrequency_hz = 0.3",
+    ],
 )
-def test_every_deck_of_the_family_may_be_flown_over_under_watch(model, tmp_path, text):
+def test_the_deck_of_the_calibration_flights_may_be_flown_over_under_watch(model, tmp_path, text):
+    """Also where its swing under the vehicle is made of pitch, or rounded."""
     flight = ask(model, tmp_path, text)
     assert flight.certified
     assert flight.limits.deck.motion[0] == pytest.approx(0.1 + ERRORS.place)
@@ -104,16 +109,26 @@ def test_every_deck_of_the_family_may_be_flown_over_under_watch(model, tmp_path,
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("heave = 0.15\npitch_deg = 2", r"swing under .* is 0.15 m, certified are 0.1 m: 0.05 m"),
-        ("pitch_deg = 2\nfrequency_hz = 0.4", r"frequency is 0.4 Hz, certified are 0.3 Hz: 0.1 Hz"),
-        ("pitch_deg = 3", r"tilt is 3 degrees, certified are 2 degrees: 1 degrees"),
-        ("pitch_deg = 2\nx = 0.3", r"swing under the vehicle, .* is 0.11 m"),
+        ("heave = 0.15\npitch_deg = 2", r"swing under .* is 0.15 m, certified is 0.1 m: 0.05 m more"),
+        ("heave = 0.06\npitch_deg = 2", r"swing under .* is 0.06 m, certified is 0.1 m: 0.04 m less"),
+        ("heave = 0.10000015\npitch_deg = 2", r"swing under .* certified is 0.1 m: 1.5e-07 m more"),
+        ("pitch_deg = 2\nfrequency_hz = 0.4", r"is 0.4 Hz, certified is 0.3 Hz: 0.1 Hz more"),
+        ("pitch_deg = 2\nfrequency_hz = 0.2", r"is 0.2 Hz, certified is 0.3 Hz: 0.1 Hz less"),
+        ("pitch_deg = 3", r"tilt is 3 degrees, certified is 2 degrees: 1 degrees more"),
+        ("pitch_deg = 0", r"tilt is 0 degrees, certified is 2 degrees: 2 degrees less"),
+        (
+            "heave = 0.05\npitch_deg = 1\nfrequency_hz = 0.2",
+            r"0.05 m less and .* 0.1 Hz less and .* 1 degrees less",
+        ),
+        ("pitch_deg = 2\nx = 0.3", r"swing under the vehicle .* is 0.11 m"),
     ],
 )  # fmt: skip
-def test_a_deck_outside_the_family_is_refused_with_by_how_much_and_what_to_do(
+def test_every_other_deck_a_smaller_or_slower_one_too_is_refused_with_by_how_much_why_and_what_to_do(
     model, tmp_path, text, why
 ):
-    with pytest.raises(Refused, match=rf"{why}.*certify .*--scenario of this very deck"):
+    why += r".* \(its calibration flights were over another deck; .* every smaller or slower one\)"
+    cure = "certify .*collect these flights and certify over this one, both with --scenario of this"
+    with pytest.raises(Refused, match=f"{why}.*{cure}"):
         ask(model, tmp_path, text)
     own = next(p for p in (model / "certificates").iterdir() if '"deck"' in p.read_text())
     with pytest.raises(Refused, match=why):
@@ -334,5 +349,5 @@ def test_certified_landings_on_a_deck_stay_inside_their_tube(tmp_path):
         assert s["monitor_events"] == 0
         assert s["touchdown_speed_m_s"] < 0.3
     faster = replace(SCENARIO, deck=replace(SCENARIO.deck, frequency_hz=0.4))
-    with pytest.raises(Refused, match=r"0\.1 Hz too much"):
+    with pytest.raises(Refused, match=r"0\.1 Hz more"):
         flight_of(replace(options, uncertified=False), NETWORK, faster)
