@@ -6,8 +6,10 @@ only bounds are known,
 
     |d^(k)(t)| <= D_k = swing (2 pi frequency)^k,      k = 0 ... 4
 
-so that every swing no larger and no faster, of whatever phase, and every sum of swings inside the same
-bounds gives a reference of the family. By Leibniz, with intervals of g's derivatives over every cell,
+so that a pure sine no larger and no faster, of whatever phase, gives a reference of the family. For the
+tube's recursion alone a sum of sines inside the same bounds does, too; a law that takes the deck for one
+sine knows less of it than the errors below allow. By Leibniz, with intervals of g's derivatives over
+every cell,
 
     |(g d)^(k)| <= sum_i (k over i) |g^(k-i)| D_i,     and the same of (g - 1) d over the surface.
 

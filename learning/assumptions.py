@@ -116,12 +116,11 @@ def _below(tube: dict[str, Any]) -> str:
         )
     errors = deck["errors"]
     return (
-        "free flight, at one heading, over a deck whose surface under the vehicle rises and falls by at "
-        f"most {deck['swing_m']:.3g} m at no more than {deck['frequency_hz']:.3g} Hz, or in any way with "
-        "no more height, speed, acceleration and jerk, tilted by at most "
-        f"{math.degrees(math.atan(deck['slope'])):.3g} degrees; its motion is believed to be what it is "
-        f"as well as in the calibration flights, the set-point within {errors['place_m']:.2g} m and the "
-        f"command within {errors['force_n']:.2g} N; no edge of it under a rotor"
+        "free flight, at one heading, over the deck of the calibration flights, whose surface under the "
+        f"vehicle moves as one pure sine, by {deck['swing_m']:.3g} m at {deck['frequency_hz']:.3g} Hz, "
+        f"and tilts by {math.degrees(math.atan(deck['slope'])):.3g} degrees; its motion is believed to "
+        f"be what it is as well as in these flights, the set-point within {errors['place_m']:.2g} m and "
+        f"the command within {errors['force_n']:.2g} N; no edge of it under a rotor"
     )
 
 

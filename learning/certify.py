@@ -63,6 +63,12 @@ from neural_lander.learning.tube_report import tube_channels, tube_remedies, tub
 CONTROLLERS = ("learned", "learned+observer", "learned-unbounded")
 """Controllers with a learned force, which is what there is to certify."""
 
+DECK_KNOWN = (
+    "while the deck is known as in the calibration flights: where the monitor dropped it for what it "
+    "heard of the deck, nothing is proved"
+)
+"""What the proof without the learned force takes for granted over a deck."""
+
 Progress = Callable[[float, str], None]
 """Called with the share done, 0 to 1, and what is being done."""
 
@@ -272,7 +278,9 @@ def _fallback(
 ) -> dict[str, Any]:
     """Return what is proved of the loop that flies on when the learned force was dropped.
 
-    It is ``observer`` with the whole learned force as error, from anywhere in the tube.
+    It is ``observer`` with the whole learned force as error, from anywhere in the tube. Over a deck it
+    takes for granted that the deck is known as in the calibration flights, which an event of the deck
+    has just refuted.
     """
     assert proof.tube is not None
     force = RestrictedForce.of(network)
@@ -306,6 +314,7 @@ def _fallback(
         "changing_n": [x, y, z],
         "p_max_m": [float(a) for a in tried.greatest()] if tried.certified else None,
         "fails": where[0] if where else None,
+        **({} if proof.deck is None else {"assumes": DECK_KNOWN}),
     }
 
 

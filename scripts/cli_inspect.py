@@ -374,7 +374,10 @@ def show_certificate(certificate: dict[str, Any], out: Report) -> None:
         fallback = tube.get("fallback")
         if fallback and fallback["certified"]:
             size = "/".join(f"{100 * p:.3g}" for p in fallback["p_max_m"])
-            out.line(f"without the learned force, should the monitor drop it: within {size} cm")
+            known = f"; {fallback['assumes']}" if "assumes" in fallback else ""
+            out.line(
+                f"without the learned force, should the monitor drop it: within {size} cm{known}"
+            )
         elif fallback:
             out.line(
                 f"without the learned force, should the monitor drop it: not proved ({fallback['fails']})"

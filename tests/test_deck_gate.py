@@ -340,6 +340,8 @@ def test_certified_landings_on_a_deck_stay_inside_their_tube(tmp_path):
         deck=FAMILY,
     )
     assert certificate.certified
+    assert "as one pure sine" in " ".join(certificate.assumptions)
+    assert "heard of the deck, nothing is proved" in certificate.tube["fallback"]["assumes"]
     flight = flight_of(replace(options, uncertified=False), NETWORK)
     for seed in range(6):
         s = fly(flight, seed).summary
