@@ -340,8 +340,8 @@ def _room(remedy: dict[str, Any]) -> str:
     if remedy["passes_at"] is None:
         return f"no {ROOM} was found that would pass"
     return (
-        f"would pass with {ROOM} {remedy['passes_at']}: lands in {remedy['touchdown_s']:.2f} s; fly the "
-        "calibration flights again along it"
+        f"would pass with {ROOM} {remedy['passes_at']}: lands in {remedy['touchdown_s']:.2f} s (by a "
+        "coarse proof, with the errors measured here); fly the calibration flights again along it"
     )
 
 

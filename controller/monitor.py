@@ -326,6 +326,7 @@ def take_over(c: Any, t: float, event: int, v: Vector) -> None:
             c.observer_steady[i] += c.learned_force[i]
             c.observer_memory[i] = c.mass * v[i] - c.observer_force[i] / c.observer_rate
     if event == CONTRACT:
+        c.torque_rate = 0.0  # holds what it has found
         for i in range(2):
             c.attitude_stiffness[i] *= SOFTER * SOFTER
             c.attitude_damping[i] *= SOFTER

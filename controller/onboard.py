@@ -42,6 +42,7 @@ from neural_lander.controller.model_parts import bundle_of, fitted_radius, needs
 from neural_lander.controller.monitor import EVENTS, LATE, Limits, store_limits
 from neural_lander.controller.network import Network, load_network, network_record
 from neural_lander.controller.setpoint import Plan, plan_descent
+from neural_lander.controller.torque_observer import suppose_thrusts
 from neural_lander.controller.touchdown import CUT, FLYING, PUSHING
 from neural_lander.controller.vehicle import Vehicle, load_vehicle
 
@@ -187,7 +188,7 @@ class LandingController:
         hovering = np.array(self._memory[0]["thrusts"])
         late = round(self.vehicle.timing.latency / self.period)
         self._sent = deque([hovering] * (late + 1), maxlen=late + 1)
-        self._supposed = hovering
+        self._supposed, self._measures = hovering, True
         self._begun: float | None = None
         self._last = 0.0
         level = (0.0, 0.0, math.sin(heading / 2), math.cos(heading / 2))
@@ -273,7 +274,12 @@ class LandingController:
 
     def _measurement(self, state: State) -> Measurement:
         """Return the state as the compiled step reads it."""
-        f = self._supposed if state.rotor_thrust is None else state.rotor_thrust
+        f = state.rotor_thrust
+        if f is None:
+            f = self._supposed
+            if self._measures:
+                suppose_thrusts(self._memory[0])
+                self._measures = False
         x, y, z = state.position.tolist()
         a, b, c, d = state.attitude.tolist()
         u, v, w = state.velocity.tolist()

@@ -95,7 +95,9 @@ def assumptions_in_space(
     if loop.observer:
         lines.append(
             "the observer's rotor speeds and velocities are of the same moment, at most "
-            f"{loop.period:g} s old, and its thrust is off by at most {loop.noise_thrust:.2%}"
+            f"{loop.period:g} s old, and its thrust is off by at most {loop.noise_thrust:.2%}; an error "
+            "of rotor speeds that stays the same turns the vehicle, and is inside the inner loop's "
+            "bound only as far as the calibration flights had it"
         )
     share = tube.get("watch", {}).get("mass_share", 0.0)
     if share:

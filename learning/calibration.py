@@ -260,6 +260,11 @@ def _check(log: FlightLog, path: Path, vehicle: Vehicle, network: Network, contr
                 f"{controller} --model MODEL --uncertified`"
             )
     log.require(("force_command", "rotor_speed", "contact", "height"), "a calibration flight")
+    if log.metadata.get("rotor_speed_measured") is False:
+        raise InputError(
+            f"{path}: its rotor speeds are supposed from commands, not measured, so that nothing is seen "
+            "of how thrust follows them; fly calibration flights with sensors.rotor_speed = true"
+        )
     if "monitor" in log and (log["monitor"] > 0).any():
         raise InputError(
             f"{path}: its monitor dropped the learned force on the way, so it is not of one loop; fly "

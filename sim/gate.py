@@ -126,6 +126,11 @@ def flight_of(options: FlightOptions, controller: str, scenario: Scenario | None
             f"scenario '{flight.scenario.name}' takes its height from a range finder (sensors.height), "
             "whose noise and edges no certificate is about; fly with --uncertified"
         )
+    if not flight.scenario.sensors.rotor_speed:
+        raise Refused(
+            f"scenario '{flight.scenario.name}' does not measure rotor speeds (sensors.rotor_speed), and "
+            "a certificate is about an observer that hears measured thrusts; fly with --uncertified"
+        )
     network = flight.network
     assert network is not None
     certificate = require_certificate(

@@ -36,6 +36,7 @@ from neural_lander.controller.rotation import Vector
 from neural_lander.controller.setpoint import Plan, plan_descent
 from neural_lander.controller.terrain import FLAT, Terrain
 from neural_lander.controller.thrust_room import ThrustRoom
+from neural_lander.controller.torque_observer import suppose_thrusts
 from neural_lander.controller.transfer import TransferLimits, joined, plan_transfer
 from neural_lander.controller.vehicle import Vehicle
 from neural_lander.sim.accelerometer import draw_feeling
@@ -342,6 +343,8 @@ def prepare(
         moving=flight.scenario.moving,
         deck_way=flight.deck_way,
     )
+    if not flight.scenario.sensors.rotor_speed:
+        suppose_thrusts(control[0])
     if control[0]["residual"] == NETWORK and flight.network is None:
         raise InputError(f"controller '{flight.controller}' needs a model; give --model MODEL")
     if flight.limits is not None:
@@ -482,6 +485,7 @@ def flight_log(rows: Array, flight: Flight, seed: int, **metadata: Any) -> Fligh
             "model": flight.network.digest if flight.network else None,
             "certified": flight.certified,
             "seed": seed,
+            "rotor_speed_measured": flight.scenario.sensors.rotor_speed,
             **metadata,
         },
     )

@@ -247,7 +247,7 @@ def test_the_refusal_says_which_room_would_pass(tmp_path):
     }  # fmt: skip
     refused = replace(found, verdict=REFUSED, conditions=(tilted,), remedies=(remedy,))
     said = why_refused(refused)
-    assert "would pass with --thrust-room 0=0.4:0.2: lands in 1.67 s; fly the calibration" in said
+    assert "would pass with --thrust-room 0=0.4:0.2: lands in 1.67 s (by a coarse proof" in said
     none = replace(refused, remedies=({**remedy, "passes_at": None},))
     assert "no --thrust-room was found" in why_refused(none)
     passed = replace(found, remedies=(remedy,), tube={"planned": {"touchdown_s": 1.8}})

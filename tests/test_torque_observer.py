@@ -9,12 +9,14 @@ from numpy.testing import assert_allclose
 
 from neural_lander.controller.errors import InputError
 from neural_lander.controller.landing_controller import controller_record
+from neural_lander.controller.onboard import LandingController, State
 from neural_lander.controller.setpoint import plan_descent
-from neural_lander.controller.torque_observer import LIMIT, hear_torque
+from neural_lander.controller.torque_observer import LIMIT, SUPPOSED, hear_torque
 from neural_lander.controller.vehicle import load_vehicle, parse_vehicle
 from neural_lander.sim.deviation import Deviation
 from neural_lander.sim.rollout import Flight, fly
 from neural_lander.sim.scenario import load_scenario
+from neural_lander.sim.sensors import Sensors
 
 AERO = load_vehicle("intel-aero")
 INERTIA, PERIOD = AERO.body.inertia, AERO.timing.period
@@ -110,3 +112,28 @@ def test_a_negative_rate_is_refused():
 def _file():
     folder = resources.files("neural_lander.controller") / "vehicles"
     return (folder / "intel-aero.toml").read_text(encoding="utf-8")
+
+
+def test_where_thrusts_are_supposed_it_is_slow_and_slower_motors_do_not_upset_it():
+    """At the full rate slow motors look like a torque of the wrong sign: the loop loses its damping."""
+    blind = replace(load_scenario("flat"), sensors=Sensors(rotor_speed=False))
+
+    def widest(rate):
+        flight = Flight(
+            with_rate(rate), "observer", blind, deviation=Deviation(lag_s=0.09), engine="hybrid"
+        )
+        return fly(flight, 0).summary["xy_max_m"]
+
+    assert widest(RATE) < 1.6 * widest(0.0) + 2e-3
+    assert widest(RATE / SUPPOSED) > 3 * widest(0.0)
+
+
+def test_what_flies_without_rotor_speeds_says_so_and_takes_a_quarter_of_the_rate():
+    level, still = np.array([0.0, 0.0, 0.0, 1.0]), np.zeros(3)
+    place = np.array([0.0, 0.0, 1.0 + AERO.rest_height])
+    thrusts = np.full(4, AERO.weight / 4)
+    for measured, share in ((thrusts, 1.0), (None, SUPPOSED)):
+        pilot = LandingController(AERO, start=(0.0, 0.0, 1.0), controller="observer")
+        for k in range(3):
+            pilot.step(State(place, still, level, still, measured), k * PERIOD)
+        assert pilot._memory[0]["torque_rate"] == RATE * share
