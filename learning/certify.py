@@ -44,7 +44,7 @@ from neural_lander.controller.network import SOURCES, Network, load_network
 from neural_lander.controller.setpoint import Plan
 from neural_lander.controller.spatial_decision import decide_in_space, passes_in_space
 from neural_lander.controller.spatial_model import SpatialLoop
-from neural_lander.controller.spatial_tube import SpatialErrors, SpatialStart
+from neural_lander.controller.spatial_terms import SpatialErrors, SpatialStart
 from neural_lander.controller.tube import ErrorBounds, Start
 from neural_lander.controller.vehicle import Vehicle
 from neural_lander.controller.vertical_decision import decide, remedies

@@ -24,7 +24,7 @@ from neural_lander.controller.force_slopes import Z
 from neural_lander.controller.setpoint import Plan
 from neural_lander.controller.spatial_lead import JERK, cells_ahead, cells_back, window
 from neural_lander.controller.spatial_model import SpatialLoop
-from neural_lander.controller.spatial_tube import SpatialErrors, SpatialStart
+from neural_lander.controller.spatial_terms import SpatialErrors, SpatialStart
 from neural_lander.controller.thrust_room import ThrustRoom
 from neural_lander.controller.vehicle import GRAVITY
 from neural_lander.learning.spatial_boxes import Radii, SpatialForce, SpatialProof

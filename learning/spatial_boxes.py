@@ -11,7 +11,7 @@ from neural_lander.controller.condition import Condition
 from neural_lander.controller.deck_family import DeckErrors, DeckFamily
 from neural_lander.controller.force_slopes import ForceSlopes
 from neural_lander.controller.loop_model import Interval
-from neural_lander.controller.spatial_tube import (
+from neural_lander.controller.spatial_terms import (
     AxisBounds,
     AxisCells,
     SpatialErrors,

@@ -32,7 +32,7 @@ from neural_lander.controller.setpoint import (
     store_plan,
 )
 from neural_lander.controller.spatial_model import SpatialLoop
-from neural_lander.controller.spatial_tube import SpatialErrors, SpatialTube
+from neural_lander.controller.spatial_terms import SpatialErrors, SpatialTube
 from neural_lander.controller.vehicle import GRAVITY
 from neural_lander.learning.restricted_force import RestrictedForce
 from neural_lander.learning.spatial_plant import adjoint, simulate

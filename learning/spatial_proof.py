@@ -23,10 +23,7 @@ from neural_lander.controller.errors import InputError
 from neural_lander.controller.force_slopes import Z
 from neural_lander.controller.setpoint import Plan
 from neural_lander.controller.spatial_model import AXES, SpatialLoop
-from neural_lander.controller.spatial_tube import (
-    SpatialErrors,
-    SpatialStart,
-)
+from neural_lander.controller.spatial_terms import SpatialErrors, SpatialStart
 from neural_lander.controller.vehicle import GRAVITY
 from neural_lander.learning.spatial_boxes import (
     STEEPEST,

@@ -30,14 +30,14 @@ from neural_lander.controller.reference_cells import ReferenceCells, reference_c
 from neural_lander.controller.setpoint import Plan
 from neural_lander.controller.spatial_lead import cells_ahead, cells_back, weighing_cell, window
 from neural_lander.controller.spatial_model import AXES, SpatialLoop, Triple
-from neural_lander.controller.spatial_tube import (
+from neural_lander.controller.spatial_terms import (
     AxisCells,
     SpatialErrors,
     SpatialSegment,
     SpatialStart,
     SpatialTube,
-    tube_in_space,
 )
+from neural_lander.controller.spatial_tube import tube_in_space
 from neural_lander.controller.tube import segment_ranges
 from neural_lander.controller.vehicle import GRAVITY
 from neural_lander.learning.spatial_boxes import (

@@ -24,7 +24,7 @@ from neural_lander.controller.certificate import read_certificate
 from neural_lander.controller.errors import InputError
 from neural_lander.controller.flight_log import FlightLog
 from neural_lander.controller.spatial_model import AXES, SpatialLoop
-from neural_lander.controller.spatial_tube import SpatialErrors
+from neural_lander.controller.spatial_terms import SpatialErrors
 from neural_lander.learning.restricted_force import RestrictedForce
 from neural_lander.learning.spatial_falsifier import Inputs, World, worst_inputs
 from neural_lander.scripts.exit_status import exits

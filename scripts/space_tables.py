@@ -18,7 +18,7 @@ from neural_lander.controller.errors import InputError
 from neural_lander.controller.network import load_network
 from neural_lander.controller.setpoint import Plan, plan_descent, plan_through
 from neural_lander.controller.spatial_model import AXES, SpatialLoop
-from neural_lander.controller.spatial_tube import SpatialErrors, SpatialStart
+from neural_lander.controller.spatial_terms import SpatialErrors, SpatialStart
 from neural_lander.controller.vehicle import load_vehicle
 from neural_lander.learning.restricted_force import RestrictedForce
 from neural_lander.learning.spatial_boxes import SpatialProof

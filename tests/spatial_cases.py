@@ -14,7 +14,8 @@ from neural_lander.controller.spatial_model import (
     channel_names,
     seen_names,
 )
-from neural_lander.controller.spatial_tube import SpatialErrors, SpatialStart, tube_in_space
+from neural_lander.controller.spatial_terms import SpatialErrors, SpatialStart
+from neural_lander.controller.spatial_tube import tube_in_space
 from neural_lander.learning.restricted_force import RestrictedForce
 
 from .vertical_tube import ground_effect

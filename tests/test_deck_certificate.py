@@ -19,7 +19,8 @@ from neural_lander.controller.errors import InputError
 from neural_lander.controller.landing_controller import controller_record
 from neural_lander.controller.reference_cells import reference_cells
 from neural_lander.controller.spatial_deck import deck_left
-from neural_lander.controller.spatial_tube import SpatialErrors, SpatialStart, tube_in_space
+from neural_lander.controller.spatial_terms import SpatialErrors, SpatialStart
+from neural_lander.controller.spatial_tube import tube_in_space
 from neural_lander.controller.terrain import Terrain
 from neural_lander.controller.vehicle import load_vehicle
 from neural_lander.learning.spatial_boxes import Radii, Swinging

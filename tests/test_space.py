@@ -16,7 +16,7 @@ from neural_lander.controller.spatial_model import (
     seen_names,
     unknown_names,
 )
-from neural_lander.controller.spatial_tube import SpatialErrors, SpatialStart
+from neural_lander.controller.spatial_terms import SpatialErrors, SpatialStart
 from neural_lander.controller.tube import ErrorBounds
 from neural_lander.controller.vehicle import GRAVITY, load_vehicle
 from neural_lander.learning.spatial_boxes import Radii

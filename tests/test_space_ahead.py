@@ -22,7 +22,8 @@ from neural_lander.controller.reference_cells import reference_cells
 from neural_lander.controller.setpoint import setpoint
 from neural_lander.controller.spatial_lead import left_over, mass_found, weighing_cell
 from neural_lander.controller.spatial_model import channel_names
-from neural_lander.controller.spatial_tube import SpatialErrors, SpatialStart, tube_in_space
+from neural_lander.controller.spatial_terms import SpatialErrors, SpatialStart
+from neural_lander.controller.spatial_tube import tube_in_space
 from neural_lander.controller.thrust_room import ThrustRoom
 from neural_lander.controller.vehicle import GRAVITY, load_vehicle
 from neural_lander.learning.certify import certify

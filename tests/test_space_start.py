@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from neural_lander.controller import spatial_tube
-from neural_lander.controller.spatial_tube import SpatialStart
+from neural_lander.controller.spatial_terms import SpatialStart
 from neural_lander.controller.vehicle import GRAVITY
 from neural_lander.learning.spatial_falsifier import World, falsify_in_space
 from neural_lander.learning.spatial_proof import prove_space

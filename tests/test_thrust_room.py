@@ -18,7 +18,11 @@ from neural_lander.controller.feed_forward import lead_of
 from neural_lander.controller.reference_cells import reference_cells
 from neural_lander.controller.setpoint import RECORD_FIELDS, setpoint_ahead, store_plan
 from neural_lander.controller.spatial_model import SpatialLoop
-from neural_lander.controller.spatial_tube import SpatialErrors, SpatialSegment, SpatialStart
+from neural_lander.controller.spatial_terms import (
+    SpatialErrors,
+    SpatialSegment,
+    SpatialStart,
+)
 from neural_lander.controller.thrust_room import ThrustRoom
 from neural_lander.controller.tube import segment_ranges
 from neural_lander.controller.vehicle import GRAVITY, load_vehicle
