@@ -179,6 +179,10 @@ class Flight:
             seen = speed_seen(self.network, self.descent_speed)
             limits = DescentLimits.of(self.vehicle, self.touchdown_speed, *seen, self.thrust_room)
             return plan_fastest(start, hover, limits, touches_early(self.scenario, self.vehicle))
+        if self.thrust_room is not None:
+            raise InputError(
+                f"--thrust-room is for --reference {FASTEST}: {self.reference} leaves thrust as it is"
+            )
         return plan_descent(
             self.reference, start, self.scenario.target_height, hover, decay=self.decay
         )

@@ -288,3 +288,11 @@ def test_certify_plans_what_land_flies_also_slower_than_the_model_has_seen(tmp_p
         assert plan.metadata["speed_m_s"] == pytest.approx(asked)
     with pytest.raises(InputError, match="not below the greatest descent speed"):
         replace(given, descent_speed=0.1).plan(flight_of(options, "learned+observer").scenario)
+
+
+def test_a_room_beside_another_reference_is_refused_and_not_ignored():
+    options = FlightOptions(
+        "intel-aero", "flat", "s-curve", "rotor", thrust_room=ThrustRoom.even(0.3, 0.2)
+    )
+    with pytest.raises(InputError, match="--thrust-room is for --reference fastest: s-curve"):
+        flight_of(options, "pid").plan  # noqa: B018
