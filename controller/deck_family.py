@@ -166,17 +166,13 @@ class DeckCells:
 
     def around(self, cells: ReferenceCells) -> ReferenceCells:
         """Return where reference and surface are: place over the surface, the rest in the world."""
-        return _widened(cells, [self.over[:, 0], *self.moves[:, 1:4].T])
+        return cells.widened(np.column_stack([self.over[:, :1], self.moves[:, 1:4]]))
 
     def felt(self, cells: ReferenceCells) -> ReferenceCells:
         """Return what slopes of the learned force act on: place and speed over the surface,
         acceleration in the world; the jerk is the plan's."""
-        return _widened(cells, [*self.over.T, self.moves[:, 2], np.zeros(len(self.moves))])
-
-
-def _widened(cells: ReferenceCells, by: list[Array]) -> ReferenceCells:
-    more = np.stack(by, axis=1)
-    return ReferenceCells(cells.cell, cells.low - more, cells.high + more, cells.jumps, cells.kinks)
+        still = np.zeros(len(self.moves))
+        return cells.widened(np.column_stack([self.over, self.moves[:, 2], still]))
 
 
 def deck_cells(family: DeckFamily, plan: Plan, cell: float, count: int) -> DeckCells:

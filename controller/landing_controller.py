@@ -33,6 +33,7 @@ from neural_lander.controller import (
 from neural_lander.controller import setpoint as reference
 from neural_lander.controller.allocation import Thrusts, rotor_thrusts
 from neural_lander.controller.attitude_law import attitude_torque
+from neural_lander.controller.bumpless import begin_at
 from neural_lander.controller.cancellation import (
     ITERATIONS,
     NO_SOLUTION,
@@ -277,7 +278,12 @@ def wanted_force(c: Any, t: float, measured: Measurement, explained: Vector) -> 
     ``explained`` is the residual model at the measured state and thrust.
     """
     p, q, v, omega, f, height, felt = measured
-    sp_p, sp_v, sp_a = setpoint(c, t - c.age_steps * c.period * c.compensated)
+    asked = t - c.age_steps * c.period * c.compensated
+    sp_p, sp_v, sp_a = setpoint(c, asked)
+    first = c.started == 0
+    if first:
+        begin_at(c, asked, p, v, sp_p, sp_v)
+        sp_p, sp_v, sp_a = setpoint(c, asked)
     ahead = (0.0, 0.0, 0.0)
     if c.compensated == 1:
         sp_a, ahead = look_ahead(c, t, sp_p, sp_v[2])
@@ -301,7 +307,6 @@ def wanted_force(c: Any, t: float, measured: Measurement, explained: Vector) -> 
     mass = (c.mass, c.mass, c.mass * (1.0 + c.load))
     momentum = (mass[0] * v[0], mass[1] * v[1], mass[2] * v[2])
     d = (0.0, 0.0, 0.0)
-    first = c.started == 0
     if first:
         c.started = 1
         for i in range(3):

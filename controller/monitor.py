@@ -11,6 +11,7 @@ Checked at every step in free flight, from what the vehicle can measure:
     residual    |d^| <= bound of the force error behind the observer's low pass + noise
     mass        the mass found in hover, which a compensated plan is flown with, inside its bound
     deck        what is measured of a deck inside what is believed, that inside the family it is of
+    start       the place and speed that the set-point began at, inside the family it is of
 
 with H_z = 1/(tau s + 1), H_xy = w^2/(tau s^3 + s^2 + 2 zeta w s + w^2). The first violation ends the
 certificate: from that very step on the law flies without the learned force. An observer, now as fast
@@ -48,7 +49,9 @@ LATE = 1.01
 SAMPLES = 256
 """Rows of the tube that a record holds."""
 
-QUIET, PLACE, SOLVER, TIMING, SATURATION, TILT, CONTRACT, RESIDUAL_FORCE, MASS, DECK = range(10)
+(
+    QUIET, PLACE, SOLVER, TIMING, SATURATION, TILT, CONTRACT, RESIDUAL_FORCE, MASS, DECK, START,
+) = range(11)  # fmt: skip
 
 SOFTER = 0.6
 """Share of the attitude loop's bandwidth that is kept after ``CONTRACT``."""
@@ -63,6 +66,7 @@ EVENTS = {
     RESIDUAL_FORCE: "an unexplained force beyond the bound",
     MASS: "another mass than the bound allows",
     DECK: "the deck moves otherwise than certified",
+    START: "began farther off, or faster, than certified",
 }
 """What is said of each event."""
 
@@ -75,6 +79,7 @@ RECORD_FIELDS = [
     ("least_upright", np.float64),
     ("contract", np.float64, (3,)),
     ("load_limit", np.float64),
+    ("start_limit", np.float64, (2,)),
     ("deck_watched", np.int64),
     ("deck_heard", np.float64, (2,)),
     ("deck_limit", np.float64, (4,)),
@@ -153,6 +158,8 @@ class Limits:
     """Bound of the share of mass found in hover, along a compensated plan; along others none is taken."""
     deck: DeckLimits | None = None
     """Of the deck that the flight goes down to; None: a surface at rest."""
+    start: tuple[float, float] = (math.inf, math.inf)
+    """How far off the plan [m], and how fast [m/s], a flight may begin, as it is measured."""
 
     @staticmethod
     def of(tube: dict[str, Any]) -> "Limits":
@@ -179,7 +186,9 @@ class Limits:
                 deck=DeckLimits.of(tube["deck"], float(watch["noise_position_m"]))
                 if "deck" in tube
                 else None,
-            )
+                start=(float(tube["start"]["joined"]["offset_m"]),
+                       float(tube["start"]["joined"]["speed_m_s"])),
+            )  # fmt: skip
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(
                 f"the certificate's tube lacks {error}; run `neural-lander certify` again"
@@ -203,7 +212,7 @@ def store_limits(c: Any, limits: Limits, inner: InnerLoop) -> None:
     c["tube_step"], c["tube"] = step, rows
     c["tolerance"], c["longest_step"] = limits.tolerance, limits.longest_step
     c["least_upright"] = math.cos(limits.tilt)
-    c["contract"], c["load_limit"] = limits.contract, limits.mass
+    c["contract"], c["load_limit"], c["start_limit"] = limits.contract, limits.mass, limits.start
     if limits.deck is not None:
         c["deck_watched"] = 1
         c["deck_heard"], c["deck_limit"] = limits.deck.heard, limits.deck.motion
@@ -250,6 +259,11 @@ def watch(
     c.last_step = t
     if not in_flight:
         return QUIET
+    for i in range(3):
+        if not abs(c.start_offset[i]) <= c.start_limit[0]:
+            return START
+        if not abs(c.start_speed[i]) <= c.start_limit[1]:
+            return START
     if c.deck_watched == 1 and not follows_deck(c, t):
         return DECK
     row = min(int(t / c.tube_step), SAMPLES - 1)

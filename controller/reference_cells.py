@@ -12,7 +12,7 @@ Where the acceleration jumps, the jump is listed: the wanted thrust jumps with i
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +39,8 @@ class ReferenceCells:
     """Times [s] and sizes [m/s^2] of steps of the acceleration, the first sample's included."""
     kinks: tuple[tuple[float, float], ...] = ()
     """Times [s] and sizes [m/s^3] of steps of the jerk."""
+    snap: Array | None = None
+    """(cells,) bound of |d jerk / dt| between them [m/s^4]; None: of the plan alone, not asked for."""
 
     @property
     def middle(self) -> Array:
@@ -49,6 +51,17 @@ class ReferenceCells:
     def radius(self) -> Array:
         """(cells, 4) half-widths of the intervals."""
         return np.asarray((self.high - self.low) / 2)
+
+    def widened(self, by: Array) -> "ReferenceCells":
+        """Return the cells of every reference that is this one and something more.
+
+        ``by`` (cells, 4) or (cells, 5): bounds of it and its derivatives, the fourth for ``snap``.
+        """
+        more = by[:, :ORDERS]
+        snap = self.snap
+        if by.shape[1] > ORDERS:
+            snap = by[:, ORDERS] + (0.0 if snap is None else snap)
+        return replace(self, low=self.low - more, high=self.high + more, snap=snap)
 
 
 def reference_cells(plan: Plan, cell: float, duration: float, axis: int = 2) -> ReferenceCells:

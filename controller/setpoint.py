@@ -3,7 +3,8 @@
     exponential   z_d = z_0 (1 + C t) exp(-C t)            Shi et al. 2019, simulator; C = 2 1/s
     s-curve       constant-jerk pieces down to a flare, then on to the target at flare speed
 
-The fastest descent is planned in ``fastest``. Heights are above standing. The exponential's
+The fastest descent is planned in ``fastest``; how a start off the plan joins it is in ``bumpless``.
+Heights are above standing. The exponential's
 acceleration steps by -z_0 C^2 at its start; the s-curve starts and ends at rest with no step in
 acceleration.
 """
@@ -16,6 +17,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from neural_lander.controller import bumpless
+from neural_lander.controller.bumpless import joining_time, moved_at_start
 from neural_lander.controller.compiled import compiled
 from neural_lander.controller.errors import InputError
 from neural_lander.controller.rotation import Vector
@@ -231,6 +234,7 @@ RECORD_FIELDS = [
     ("decay", np.float64),
     ("descent_start", np.float64),
     ("floor", np.float64),
+    *bumpless.RECORD_FIELDS,
 ]
 """What the compiled step keeps of a plan; ``floor`` is the origin's height when standing [m]."""
 
@@ -246,6 +250,8 @@ def store_plan(record: Any, plan: Plan, floor: float) -> None:
         plan.descent_start,
         floor,
     )
+    record["joining"], record["joined_from"] = joining_time(plan.times), 0.0
+    record["start_offset"], record["start_speed"] = 0.0, 0.0
 
 
 @compiled
@@ -280,6 +286,15 @@ def _motion(c: Any, i: int, t: float) -> tuple[Vector, Vector, Vector, Vector]:
         vz = -drop * r * r * s * e
         az = -drop * r * r * (1 - r * s) * e
         jz = drop * r * r * r * (2 - r * s) * e
+    gone = (t - c.joined_from) / c.joining
+    if gone < 1.0:
+        gone = max(gone, 0.0)
+        dx, dvx, dax, djx = moved_at_start(c, 0, gone)
+        dy, dvy, day, djy = moved_at_start(c, 1, gone)
+        dz, dvz, daz, djz = moved_at_start(c, 2, gone)
+        x, vx, ax, jx = x + dx, vx + dvx, ax + dax, jx + djx
+        y, vy, ay, jy = y + dy, vy + dvy, ay + day, jy + djy
+        z, vz, az, jz = z + dz, vz + dvz, az + daz, jz + djz
     return (x, y, z + c.floor), (vx, vy, vz), (ax, ay, az), (jx, jy, jz)
 
 

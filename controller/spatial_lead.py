@@ -17,7 +17,8 @@ F0_d' = (1 - beta0) (m j_d - a_z0 v_d - a_v0 a_d), and so has the part of nu tha
 in the plan's derivatives at s, half a period later. nu(s) = F_c(t) - F0(s) is then the known part,
 -integral_t^s (F0' - F0_d'), the noise, and, bounded here,
 
-    the hold      the plan moves on during a period; the series' ends
+    the hold      the plan moves on during a period; the series' ends; where j_d changes along a piece,
+                  m lead h |j_d'| more
     the slopes    (a_z - a_z0) Dz, (a_v - a_v0) Dv and (beta - beta0) times everything fed forward
     the load      kappa m (a_d + lead j_d)
     a border      where the middles change between t and s
@@ -108,6 +109,12 @@ def left_over(
         -cells[Z].low[:, JERK], short, ahead
     )
 
+    # and by how much it changes between a sample's question and the instant that it is for
+    turned = [
+        np.zeros(len(of_cell)) if c.snap is None else loop.lead[j] * window(c.snap, short, 0)
+        for j, c in enumerate(cells)
+    ]
+
     centre = np.array([loop.centres(s, tilt, Z) for s, tilt in slopes])
     effect = [loop.cancelled(s, tilt) for s, tilt in slopes]
     ends = np.array(
@@ -132,7 +139,7 @@ def left_over(
 
     held = np.zeros((len(of_cell), 3))
     for j in range(3):
-        held[:, j] = m * h * (near[j][:, JERK] / 2 + spread[j])
+        held[:, j] = m * h * (near[j][:, JERK] / 2 + spread[j] + turned[j])
         for i in range(Z):
             held[:, j] += beta_size[:, j, i] * fed[i]
         if j < Z:
@@ -141,7 +148,7 @@ def left_over(
     keep = np.abs(1 - beta)
     place_left = h / 2 * speed + lag * h * (acceleration + lag / 2 * jerk) + lag**3 / 6 * later
     speed_left = h / 2 * acceleration + lag * h * jerk + lag**2 / 2 * later
-    z = m * h * (near[Z][:, JERK] / 2 + spread[Z])
+    z = m * h * (near[Z][:, JERK] / 2 + spread[Z] + turned[Z])
     z += np.abs(a_z) * (place_left + below) + np.abs(a_v) * speed_left
     z += off[:, 0] * moved_z + off[:, 1] * moved_v + heavier
     z = keep * z + off[:, 2] * fed[Z]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from neural_lander.controller.bumpless import StartFamily
 from neural_lander.controller.force_slopes import ForceSlopes
 from neural_lander.controller.loop_model import Interval
 from neural_lander.controller.reference_cells import ReferenceCells
@@ -54,6 +55,8 @@ class SpatialStart:
     beyond: Triple | None = None
     """Bound per axis of what position, velocity and the observer do not explain of that force,
     |H's output - F0 - r (k_p p~ + k_v v~ + d)| with r as in ``reply`` [N]; None: explain nothing."""
+    joined: StartFamily | None = None
+    """How far off the plan the set-point may begin; None: it is the plan, and errors are from that."""
 
 
 @dataclass(frozen=True)

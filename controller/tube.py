@@ -17,6 +17,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
+from neural_lander.controller.bumpless import StartFamily
 from neural_lander.controller.causal_bounds import (
     Block,
     CausalBounds,
@@ -65,6 +66,8 @@ class Start:
     """Bound of the speed error [m/s]."""
     thrust: float | None = 0.0
     """Bound of |T - T0|, and of |command in the pipeline - T0| [N]; None: both are at weight."""
+    joined: StartFamily | None = None
+    """How far off the plan the set-point may begin; None: it is the plan, and errors are from that."""
 
 
 @dataclass(frozen=True)
@@ -136,19 +139,16 @@ def segment_ranges(
     cells: ReferenceCells,
     rest: int,
     edges: Sequence[float] = HEIGHT_EDGES,
-    cut: int | None = None,
+    cuts: Sequence[int] = (),
 ) -> list[tuple[int, int]]:
     """Return (first, end) of runs of cells whose middle height is between the same two edges.
 
-    From cell ``rest`` on the plan does not move: a run of its own, with the smallest box. Another
-    begins at cell ``cut``.
+    From cell ``rest`` on the plan does not move: a run of its own, with the smallest box. Others
+    begin at the cells of ``cuts``.
     """
     band = np.searchsorted(np.asarray(edges), cells.middle[:, 0], side="right")
-    cuts = sorted(
-        {0, *(np.flatnonzero(np.diff(band)) + 1).tolist(), rest, len(band)}
-        | ({cut} if cut is not None else set())
-    )
-    return [(a, b) for a, b in pairwise(cuts) if b > a]
+    borders = sorted({0, *(np.flatnonzero(np.diff(band)) + 1).tolist(), rest, len(band), *cuts})
+    return [(a, b) for a, b in pairwise(borders) if b > a]
 
 
 def tube_along(

@@ -39,9 +39,8 @@ def assumptions(
         far = (
             f"the learned force is off by at most {errors.constant:g} N that stays the same through "
             f"the flight and {errors.changing:g} N that may change in any way ({errors.source}); "
-            f"the flight follows the plan {tube['plan']!r} and starts within "
-            f"{tube['start']['height']:g} m and {tube['start']['speed']:g} m/s of it, thrust and "
-            "commands under way at weight; until first contact"
+            f"the flight follows the plan {tube['plan']!r} and {_begins(tube)}, thrust and commands "
+            "under way at weight; until first contact"
         )
     lines = [
         scope,
@@ -70,7 +69,6 @@ def assumptions_in_space(
     loop: VerticalLoop, vehicle: Vehicle, tube: dict[str, Any], calibration: Calibration
 ) -> tuple[str, ...]:
     """Return what the proof in three dimensions takes for granted."""
-    start = tube["start"]
 
     def triple(values: tuple[float, float, float]) -> str:
         return "/".join(f"{value:.3g}" for value in values)
@@ -84,9 +82,8 @@ def assumptions_in_space(
         f"{triple(calibration.changing)} N that may change (x/y/z)",
         "the real thrust vector follows the commanded one as its attitude loop and motor lag say, "
         f"within {triple(calibration.contract)} N (x/y/z)",
-        f"the flight follows the plan {tube['plan']!r} and starts within "
-        f"{triple(tuple(start['position']))} m and {triple(tuple(start['velocity']))} m/s of it, "
-        "upright and at weight; until first contact, or until the touchdown logic pushes down",
+        f"the flight follows the plan {tube['plan']!r} and {_begins(tube)}, upright and at weight; "
+        "until first contact, or until the touchdown logic pushes down",
         f"control every {loop.period:g} s, applied at most {loop.latency:g} s after the measurement",
         f"the estimate is off by at most {loop.noise_position:g} m, {loop.noise_velocity:g} m/s "
         f"and {vehicle.noise.attitude:g} rad; it does not lag",
@@ -106,6 +103,15 @@ def assumptions_in_space(
             f"by at most {share:.2%}, which is in the tube"
         )
     return tuple(lines)
+
+
+def _begins(tube: dict[str, Any]) -> str:
+    """Return where the flight may begin."""
+    joined = tube["start"]["joined"]
+    return (
+        f"begins, as it is measured, within {joined['offset_m']:g} m and {joined['speed_m_s']:g} m/s of "
+        "it on every axis, from where the set-point joins it"
+    )
 
 
 def _below(tube: dict[str, Any]) -> str:

@@ -35,6 +35,7 @@ from scipy.signal import butter, lfilter, lfilter_zi, sosfiltfilt, ss2tf
 from scipy.spatial.transform import Rotation
 from scipy.stats import beta
 
+from neural_lander.controller.bumpless import joining_time
 from neural_lander.controller.compiled import blank_record
 from neural_lander.controller.deck_family import DeckErrors, DeckFamily
 from neural_lander.controller.deck_log import deck_errors
@@ -293,11 +294,12 @@ def _check_plan(log: FlightLog, path: Path, plan: Plan) -> None:
     flying = log["contact"] < 0.5
     if "phase" in log:
         flying &= log["phase"] == 0
-    rows = np.flatnonzero(flying)[::EVERY]
+    joined = log["time"] >= log["time"][0] + joining_time(plan.times)  # before, from where it began
+    rows = np.flatnonzero(flying & joined)[::EVERY]
     record = blank_record(np.dtype(SETPOINT_FIELDS, align=True))[0]
     store_plan(record, plan, 0.0)
     wanted = np.array([setpoint(record, float(t))[0][2] for t in log["time"][rows]])
-    if len(rows) and flying.all() and log["time"][-1] < plan.end:
+    if flying.all() and log["time"][-1] < plan.end:
         raise InputError(
             f"{path}: ends at {log['time'][-1]:.2f} s in the air, the plan goes on to {plan.end:.2f} s; "
             "a calibration flight has to see every height that the certificate is for"

@@ -16,12 +16,13 @@ Beside the verdict stand the two conditions of the paper, reported and not prove
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from neural_lander.controller.bumpless import StartFamily
 from neural_lander.controller.certificate import (
     CERTIFIED,
     REFUSED,
@@ -100,7 +101,8 @@ def certify(
         progress: told how far it is.
         plan: prove a tube along this plan; None: decide for every reference, without a tube.
         errors: bounds of the learned force's error, for the tube; None: the model's estimate.
-        start: of the flight along the plan; None: at rest on it, with thrust equal to weight.
+        start: of the flight along the plan, how far off and how fast it may begin; None: at rest on
+            it, with thrust equal to weight.
         calibration: bounds from flights of this loop: the tube is then in three dimensions.
         deck: the deck that the plan goes down to; wants a calibration over it. None: the surface
             is at rest.
@@ -144,6 +146,10 @@ def certify(
         errors = _estimate(info, where)
     if start is None:
         start = Start(thrust=None)
+    if plan is not None:  # the set-point begins at what is measured, so off by no more than noise
+        off, fast = vehicle.noise.position, vehicle.noise.velocity
+        joined = StartFamily(start.height + off, start.speed + fast)
+        start = replace(start, height=off, speed=fast, joined=joined)
     question = _question(bound, info, errors, start, calibration, replan, search)
     answered = _answered(path, question)
     if answered is not None:
@@ -261,7 +267,7 @@ def _in_space(
         source=f"{len(calibration.scores)} calibration flights, alpha {calibration.alpha:g}",
         contract_step=calibration.contract_step,
     )
-    begin = SpatialStart((start.height,) * 3, (start.speed,) * 3, None)
+    begin = SpatialStart((start.height,) * 3, (start.speed,) * 3, None, joined=start.joined)
     force = RestrictedForce.of(network)
     return prove_space(
         plan, force, loop, errors, begin,
@@ -301,8 +307,9 @@ def _fallback(
         calibration.contract_step,
     )  # fmt: skip
     start = SpatialStart(
-        (float(p[0]), float(p[1]), float(p[2])), (float(v[0]), float(v[1]), float(v[2])), None
-    )
+        (float(p[0]), float(p[1]), float(p[2])), (float(v[0]), float(v[1]), float(v[2])), None,
+        joined=proof.start.joined,
+    )  # fmt: skip
     tried = prove_space(
         plan, force.scaled(0.0), SpatialLoop.of(vehicle, "observer"), errors, start, deck=proof.deck
     )

@@ -53,7 +53,11 @@ def space_table(proof: SpatialProof, plan: Plan, loop: SpatialLoop) -> dict[str,
         "axes": 3,
         "certified": proof.certified,
         "rounds": proof.rounds,
-        "start": {"position": list(proof.start.position), "velocity": list(proof.start.velocity)},
+        "start": {
+            "position": list(proof.start.position),
+            "velocity": list(proof.start.velocity),
+            **({} if proof.start.joined is None else {"joined": proof.start.joined.as_dict()}),
+        },
         "bins": bins,
         **deck_table(proof),
     }

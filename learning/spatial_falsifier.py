@@ -17,6 +17,7 @@ A tube that any of these flights leaves is unsound; one far above the worst of t
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +32,7 @@ from neural_lander.controller.setpoint import (
     setpoint_ahead,
     store_plan,
 )
-from neural_lander.controller.spatial_model import SpatialLoop
+from neural_lander.controller.spatial_model import SpatialLoop, Triple
 from neural_lander.controller.spatial_terms import SpatialErrors, SpatialTube
 from neural_lander.controller.vehicle import GRAVITY
 from neural_lander.learning.restricted_force import RestrictedForce
@@ -42,6 +43,8 @@ Steps = npt.NDArray[np.int64]
 
 PLANT_STEP = 5e-4
 """Step of the plant [s]."""
+
+STILL: Triple = (0.0, 0.0, 0.0)
 
 QUANTITIES = ("position", "velocity", "force")
 
@@ -94,6 +97,10 @@ class World:
     beyond: float = 0.0
     """A full network's slope of the force in its own sideways speed, which the plant has and the
     control law cancels [N/(m/s)]; 0: both have the restricted force."""
+    offset: Triple = (0.0, 0.0, 0.0)
+    """How far off the plan the set-point begins [m],"""
+    speed: Triple = (0.0, 0.0, 0.0)
+    """and how fast [m/s]; it joins the plan as ``bumpless`` says."""
 
     @property
     def sub(self) -> int:
@@ -231,8 +238,9 @@ class _Flight:
         self.world, loop = world, world.loop
         dt, sub = loop.period / world.sub, world.sub
         samples = loop.period * np.arange(world.steps, dtype=np.float64)
-        self.reference = _samples_of(world.plan, samples)
-        self.ahead, late = fed_forward(world.plan, loop, samples), loop.latency
+        joined = world.offset, world.speed
+        self.reference = _samples_of(world.plan, samples, *joined)
+        self.ahead, late = fed_forward(world.plan, loop, samples, *joined), loop.latency
         weighing, shows = -1, 1.0
         if loop.along(world.plan).lead is not None and loop.observer:
             first = int(np.argmax(samples >= world.plan.descent_start - late))
@@ -300,11 +308,15 @@ class _Flight:
         )
 
 
-def fed_forward(plan: Plan, loop: SpatialLoop, times: Array) -> Array:
+def fed_forward(
+    plan: Plan, loop: SpatialLoop, times: Array, offset: Triple = STILL, speed: Triple = STILL
+) -> Array:
     """Return what the law feeds forward at samples, (n, 5): m (a_d + lead j_d)(t + L) per axis [N],
-    and how far the plan moves height [m] and vertical speed [m/s] until the command is thrust."""
-    record = blank_record(np.dtype(RECORD_FIELDS, align=True))[0]
-    store_plan(record, plan, 0.0)
+    and how far the plan moves height [m] and vertical speed [m/s] until the command is thrust.
+
+    The set-point begins ``offset`` [m] off the plan, at ``speed`` [m/s] against it.
+    """
+    record = _begun(plan, offset, speed)
     lead = loop.along(plan).lead
     fed = np.zeros((len(times), 5))
     for k, t in enumerate(times):
@@ -315,17 +327,24 @@ def fed_forward(plan: Plan, loop: SpatialLoop, times: Array) -> Array:
             continue
         soon = float(t) + loop.latency
         _, _, a, j = setpoint_ahead(record, soon)
-        there, speed, _, _ = setpoint_ahead(record, soon + lead[2])
+        there, then, _, _ = setpoint_ahead(record, soon + lead[2])
         fed[k, :3] = loop.mass * (np.array(a) + np.array(lead) * j)
-        fed[k, 3:] = max(there[2], 0.0) - max(p[2], 0.0), speed[2] - v[2]
+        fed[k, 3:] = max(there[2], 0.0) - max(p[2], 0.0), then[2] - v[2]
     return fed
 
 
-def _samples_of(plan: Plan, times: Array) -> Array:
-    """Return position, velocity, acceleration (n, 3, 3) of the set-point at ``times``."""
-    samples = np.empty((len(times), 3, 3))
+def _begun(plan: Plan, offset: Triple, speed: Triple) -> Any:
+    """Return the record of a set-point that begins off its plan."""
     record = blank_record(np.dtype(RECORD_FIELDS, align=True))[0]
     store_plan(record, plan, 0.0)
+    record["start_offset"], record["start_speed"] = offset, speed
+    return record
+
+
+def _samples_of(plan: Plan, times: Array, offset: Triple, speed: Triple) -> Array:
+    """Return position, velocity, acceleration (n, 3, 3) of the set-point at ``times``."""
+    samples = np.empty((len(times), 3, 3))
+    record = _begun(plan, offset, speed)
     for i, t in enumerate(times):
         samples[i] = setpoint(record, float(t))
     return samples

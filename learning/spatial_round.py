@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from neural_lander.controller.bumpless import joining_time
 from neural_lander.controller.condition import Condition
 from neural_lander.controller.deck import BLEND
 from neural_lander.controller.deck_family import EARLY, SWAY, DeckCells, deck_cells
@@ -57,6 +58,9 @@ THOROUGH = (0.04, 2500)
 
 PARTS = 6
 """Into which each side of a box is cut to bound the force along x and y, where thrust varies much."""
+
+APART = 8
+"""Cells that two borders of segments are apart at least, where one of them may be left out."""
 
 TOUCH = 1e-6
 """Boxes of a plan below the floor reach up to here: until first contact nothing is lower than 0 [m]."""
@@ -119,15 +123,21 @@ class Round:
             acceleration,
         )
         loop = loop.along(plan)
-        cut = None if loop.lead is None else weighing_cell(loop, plan.descent_start, cell)
+        cuts = [] if loop.lead is None else [weighing_cell(loop, plan.descent_start, cell)]
+        if start.joined is not None:
+            joining = joining_time(plan.times)
+            joined = start.joined.bounds(joining, cell, len(z.low))
+            x, y, z = (c.widened(joined) for c in (x, y, z))
+            end = math.ceil(joining / cell)
+            cuts += [end] if all(abs(end - c) > APART for c in cuts) else []
         around, moved = z, None
         if deck is not None:
             moved = deck_cells(deck.family, plan, cell, len(z.low))
             loop = loop.over(deck.family, deck.lead)
             if deck.family.moves or deck.errors.values().any():
-                cut = blend_cell(plan.descent_start, loop, cell)
+                cuts.append(blend_cell(plan.descent_start, loop, cell))
             z, around = moved.felt(z), moved.around(z)
-        ranges = segment_ranges(around, rest, cut=cut)
+        ranges = segment_ranges(around, rest, cuts=cuts)
         return Round(
             (x, y, z), around, ranges, force, loop, errors, start, rest, thrust, effort,
             plan.descent_start, deck, moved,
@@ -201,12 +211,17 @@ class Round:
     def _sway(self, tube: SpatialTube) -> list[Condition]:
         """Return that the vehicle is where the pitch of the deck was counted."""
         found = []
+        n = len(tube.times)
+        joined = self.cells[0].radius[:n] if self.start.joined is not None else np.zeros((n, 2))
+        place = max((tube.position[:, 0] + joined[:, 0]).max(), tube.after.position[0])
+        speed = max((tube.velocity[:, 0] + joined[:, 1]).max(), tube.after.velocity[0])
         for what, unit, most, limit in (
-            ("error", "m", tube.greatest[0], SWAY[0]),
-            ("speed", "m/s", max(tube.velocity[:, 0].max(), tube.after.velocity[0]), SWAY[1]),
+            ("distance", "m", place, SWAY[0]),
+            ("speed", "m/s", speed, SWAY[1]),
         ):
             statement = (
-                f"greatest sideways {what} below what the deck's pitch was counted for [{unit}]"
+                f"greatest sideways {what} from the plan below what the deck's pitch was counted for "
+                f"[{unit}]"
             )
             found.append(Condition.of("H4", "x", "all heights", statement, float(most), limit))
         return found

@@ -20,6 +20,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from neural_lander.controller.bumpless import joining_time
 from neural_lander.controller.condition import Condition
 from neural_lander.controller.errors import InputError
 from neural_lander.controller.loop_model import Interval, VerticalLoop, VerticalSlopes
@@ -220,7 +221,12 @@ class _Round:
     ) -> "_Round":
         cells = reference_cells(plan, cell, plan.end + SETTLING)
         rest = min(len(cells.low) - 2, math.ceil(plan.end / cell))
-        ranges = segment_ranges(cells, rest)
+        cuts = []
+        if start.joined is not None:
+            joining = joining_time(plan.times)
+            cells = cells.widened(start.joined.bounds(joining, cell, len(cells.low)))
+            cuts = [math.ceil(joining / cell)]
+        ranges = segment_ranges(cells, rest, cuts=cuts)
         z, v, a, _ = cells.middle.T
         thrust = reference_thrust(force.force, loop.mass, loop.thrust_limits, z, v, a)
         return _Round(cells, ranges, force, loop, errors, start, rest, thrust)

@@ -57,7 +57,9 @@ def tube_table(proof: TubeProof, plan: Plan) -> dict[str, Any]:
         }
         for box in proof.boxes
     ]
-    start = {"height": proof.start.height, "speed": proof.start.speed}
+    start: dict[str, Any] = {"height": proof.start.height, "speed": proof.start.speed}
+    if proof.start.joined is not None:
+        start["joined"] = proof.start.joined.as_dict()
     table: dict[str, Any] = {
         "plan": plan.name,
         "certified": proof.certified,

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from neural_lander.controller.flight_log import FlightLog
 from neural_lander.sim.plots.style import save, style_of, tidy
-from neural_lander.sim.summary import height_over_end
+from neural_lander.sim.summary import height_over_end, hover_of
 from neural_lander.sim.verdict import REFUSED, SLIPPED
 
 Array = npt.NDArray[np.float64]
@@ -62,7 +62,7 @@ def _figure(runs: Sequence[Run]) -> Figure:
     for i in order:  # what was learned is drawn last, on top
         _draw_run(height, near, error, runs[i], style_of(str(runs[i][1]["controller"]), i))
     _draw_forces(force, [(thinned(runs[i][0]), runs[i][1]) for i in order])
-    descent = _descent_start(longest)
+    descent = hover_of(longest)
     end = _end_of_interest(runs, longest, descent)
     crashes = [float(log["time"][-1]) - 0.5 for log, summary in runs if summary["crashed"]]
     start = max(0.0, min([descent - 0.5, *crashes]))
@@ -253,7 +253,7 @@ def _share_axis(axes: Axes, weight: float) -> None:
 
 def _weight(log: FlightLog) -> float:
     """Return the thrust commanded in hover, before the descent [N]: the weight, as far as it shows."""
-    hover = log["time"] <= max(_descent_start(log), float(log["time"][0]))
+    hover = log["time"] <= max(hover_of(log), float(log["time"][0]))
     return float(np.median(log["rotor_thrust_command"][hover].sum(axis=-1)))
 
 
@@ -275,9 +275,3 @@ def _until_rest(log: FlightLog) -> slice:
     if not len(cut):
         return slice(0, len(log))
     return slice(0, int(np.searchsorted(log["time"], log["time"][cut[0]] + 0.5)))
-
-
-def _descent_start(log: FlightLog) -> float:
-    place = log["setpoint_position"]
-    moving = np.flatnonzero((np.abs(place - place[0]) > 1e-6).any(axis=1))
-    return float(log["time"][moving[0]]) if len(moving) else 0.0

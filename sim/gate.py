@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from neural_lander.controller.bumpless import StartFamily
 from neural_lander.controller.certificate import plan_digest, require_certificate
 from neural_lander.controller.deck import PREDICTED
 from neural_lander.controller.errors import InputError, Refused
@@ -139,11 +140,27 @@ def flight_of(options: FlightOptions, controller: str, scenario: Scenario | None
         None if deck is None else deck.family(flight.scenario.start_x),
     )  # fmt: skip
     tube = certificate.tube
+    if tube is not None:
+        _require_start(flight, StartFamily.of(tube["start"].get("joined")))
     limits = Limits.of(tube) if tube is not None and "watch" in tube else None
     if deck is not None:
         assert limits is not None
         _require_under_rotors(flight, deck, limits)
     return replace(flight, certified=True, limits=limits)
+
+
+def _require_start(flight: Flight, certified: StartFamily) -> None:
+    """Refuse flights that may begin farther off their plan, or faster, than the certificate is for."""
+    scenario, noise = flight.scenario, flight.vehicle.noise
+    for field, spread, unseen, most, unit in (
+        ("start_spread", scenario.start_spread, noise.position, certified.offset, "m"),
+        ("start_speed_spread", scenario.start_speed_spread, noise.velocity, certified.speed, "m/s"),
+    ):
+        if spread + unseen > most * (1 + 1e-9):
+            raise Refused(
+                f"scenario '{scenario.name}': {field} is {spread:g} {unit}, the certificate is for at "
+                f"most {max(most - unseen, 0.0):g} {unit}; lower it, or certify with this --scenario"
+            )
 
 
 def _require_under_rotors(flight: Flight, deck: Deck, limits: Limits) -> None:

@@ -449,9 +449,10 @@ def normals(gradient: Array) -> Array:
     return np.asarray(up / np.linalg.norm(up, axis=1, keepdims=True))
 
 
-def flown_by(flight: Flight, plan: Plan) -> dict[str, str]:
+def flown_by(flight: Flight, plan: Plan) -> dict[str, Any]:
     """Return what two logs say alike where their flights can be compared, beside the names in them."""
     return {
+        "hover_s": float(plan.times[1]) if len(plan.times) > 1 else plan.end,
         "scenario_digest": hashlib.sha256(repr(flight.scenario).encode()).hexdigest(),
         "plan": plan_digest(plan),
         "engine": flight.engine,

@@ -127,6 +127,15 @@ def height_over_end(log: FlightLog) -> Array:
     return np.asarray(log["truth_position"][:, 2] - floor)
 
 
+def hover_of(log: FlightLog) -> float:
+    """Return when the plan begins to move [s]; where the log does not say, when the set-point does."""
+    if "hover_s" in log.metadata:
+        return float(log.metadata["hover_s"])
+    place = log["setpoint_position"]
+    moving = np.flatnonzero((np.abs(place - place[0]) > 1e-6).any(axis=1))
+    return float(log["time"][moving[0]]) if len(moving) else 0.0
+
+
 def velocity_over_surface(log: FlightLog) -> Array:
     """Return the true velocity (n, 3) [m/s], upward that over the surface under the plan's end."""
     velocity = log["truth_velocity"]

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from neural_lander.controller.flight_log import FlightLog
 from neural_lander.controller.monitor import Limits
-from neural_lander.sim.summary import along_the_plan, height_over_end
+from neural_lander.sim.summary import along_the_plan, height_over_end, hover_of
 
 Array = npt.NDArray[np.float64]
 
@@ -46,6 +46,8 @@ class Trace:
     """Rows before first contact."""
     planned: int
     """Rows that a certificate is about: see ``summary.along_the_plan``."""
+    hover: float
+    """When the plan begins to move [s]."""
     tube: Array | None
     """(n, 3) half-widths of the certified tube [m]; None: it has none."""
 
@@ -79,5 +81,6 @@ def trace_of(log: FlightLog, summary: Mapping[str, Any], limits: Limits | None =
         learned=kept["learned_force"][:, 2],
         free=int(np.searchsorted(rows, len(log) if contact is None else contact)),
         planned=int(np.searchsorted(rows, along_the_plan(log, contact))),
+        hover=hover_of(log),
         tube=None if limits is None else limits.tube_at(kept["time"]),
     )

@@ -78,12 +78,6 @@ def by_controller(traces: Sequence[Trace]) -> dict[str, list[Trace]]:
     return groups
 
 
-def descent_start(trace: Trace) -> float:
-    """Return when the set-point begins to move [s]."""
-    moving = np.flatnonzero((np.abs(trace.wanted - trace.wanted[0]) > 1e-6).any(axis=1))
-    return float(trace.time[moving[0]]) if len(moving) else 0.0
-
-
 def draw_fan(traces: Sequence[Trace], out: Path, baseline: str | None = None) -> list[Path]:
     """Draw height and height error of every controller; write ``out`` as PDF and PNG.
 
@@ -104,7 +98,7 @@ def fan(traces: Sequence[Trace], baseline: str | None = None) -> Figure:
     width = SINGLE if across == 1 else DOUBLE
     figure = Figure(figsize=(width, 2.9 * blocks + 0.25), layout="constrained")
     panels = figure.subplots(2 * blocks, across, squeeze=False, sharex=True)
-    start = max(0.0, min(map(descent_start, traces)) - 0.5)
+    start = max(0.0, min(trace.hover for trace in traces) - 0.5)
     errors = {
         name: band(mine, [1e3 * trace.error for trace in mine]) for name, mine in groups.items()
     }

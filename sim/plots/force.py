@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
-from neural_lander.sim.plots.fan import ACROSS, Band, band, by_controller, descent_start
+from neural_lander.sim.plots.fan import ACROSS, Band, band, by_controller
 from neural_lander.sim.plots.style import (
     DOUBLE,
     SINGLE,
@@ -58,7 +58,7 @@ def force(traces: Sequence[Trace]) -> Figure:
         figsize=(SINGLE if across == 1 else DOUBLE, 3.3 * blocks + 0.25), layout="constrained"
     )
     panels = figure.subplots(2 * blocks, across, squeeze=False, sharey=True, sharex="row")
-    start = max(0.0, min(map(descent_start, traces)) - 0.5)
+    start = max(0.0, min(trace.hover for trace in traces) - 0.5)
     for i, (name, mine) in enumerate(groups.items()):
         over_height, over_time = panels[2 * (i // across) : 2 * (i // across) + 2, i % across]
         line = thin_style_of(name, i)

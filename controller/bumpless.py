@@ -1,0 +1,141 @@
+"""A start off the plan is planned away, never stepped: the set-point begins where the vehicle is.
+
+With e0, v0 what is measured at the first step, less what the plan says, the set-point is plan + m,
+
+    m(s) = H0(s) e0 + T H1(s) v0      s = (t - t_0) / T,    0 from s = 1 on
+
+H0 and H1 are the polynomials of degree 7 with H0(0) = 1, H1'(0) = 1 and every other value and derivative
+up to the third 0 at both ends: neither place nor speed of the set-point jumps against the vehicle's, and
+its acceleration and jerk begin and end at 0. T is the plan's first piece, the hover, within ``SHORTEST``
+and ``LONGEST``: what is left of m after a shorter hover goes along with the descent.
+
+The certificate's reference is plan + m, too: ``StartFamily`` bounds it for every start that it is for.
+
+Source: bumpless transfer (e.g. Astrom, Hagglund, "Advanced PID Control", 2006, 3.5), with Hermite
+polynomials.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from neural_lander.controller.compiled import compiled
+from neural_lander.controller.errors import InputError
+from neural_lander.controller.rotation import Vector
+
+Array = npt.NDArray[np.float64]
+
+SHORTEST, LONGEST = 1.0, 2.0
+"""Of the time in which the set-point joins the plan [s]."""
+
+PLACE = np.polynomial.Polynomial([1.0, 0.0, 0.0, 0.0, -35.0, 84.0, -70.0, 20.0])
+"""H0."""
+SPEED = np.polynomial.Polynomial([0.0, 1.0, 0.0, 0.0, -20.0, 45.0, -36.0, 10.0])
+"""H1."""
+
+ORDERS = 5
+"""Derivatives of m that are bounded: place, speed, acceleration, jerk, and the next."""
+
+RECORD_FIELDS = [
+    ("joining", np.float64),
+    # memory
+    ("joined_from", np.float64),
+    ("start_offset", np.float64, (3,)),
+    ("start_speed", np.float64, (3,)),
+]
+"""What this adds to a record that holds a plan: T [s], t_0 [s], e0 [m], v0 [m/s]."""
+
+
+def joining_time(times: Array) -> float:
+    """Return T [s] for a plan whose pieces start at ``times`` (pieces,) [s]."""
+    hover = float(times[1] - times[0]) if len(times) > 1 else LONGEST
+    return min(max(hover, SHORTEST), LONGEST)
+
+
+@compiled
+def begin_at(c: Any, t: float, p: Vector, v: Vector, planned: Vector, speed: Vector) -> None:
+    """Let the set-point begin at p [m] with v [m/s] at time t, where the plan says ``planned, speed``."""
+    c.joined_from = t
+    for i in range(3):
+        c.start_offset[i] = p[i] - planned[i]
+        c.start_speed[i] = v[i] - speed[i]
+
+
+@compiled
+def moved_at_start(c: Any, i: int, s: float) -> tuple[float, float, float, float]:
+    """Return m and three derivatives along axis i, at s in (0, 1)."""
+    T, e, v = c.joining, c.start_offset[i], c.start_speed[i]
+    r = 1.0 - s
+    s2, s3, r3 = s * s, s * s * s, r * r * r
+    return (
+        r3 * r * (1.0 + 4.0 * s + 10.0 * s2 + 20.0 * s3) * e
+        + T * s * r3 * r * (1.0 + 4.0 * s + 10.0 * s2) * v,
+        -140.0 * s3 * r3 * e / T + r3 * (1.0 + 3.0 * s + 6.0 * s2 - 70.0 * s3) * v,
+        (-420.0 * s2 * r * r * (1.0 - 2.0 * s) * e / T
+        - 60.0 * s2 * r * r * (4.0 - 7.0 * s) * v) / T,
+        (-840.0 * s * r * (1.0 - 5.0 * s + 5.0 * s2) * e / T
+        - 60.0 * s * r * (8.0 - 37.0 * s + 35.0 * s2) * v) / (T * T),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class StartFamily:
+    """Every reference plan + m with a start no farther off, and no faster, on any axis."""
+
+    offset: float
+    """Bound of |e0| as it is measured [m]."""
+    speed: float
+    """Bound of |v0| as it is measured [m/s]."""
+
+    def bounds(self, joining: float, cell: float, count: int) -> Array:
+        """Return bounds (count, 5) of |m| and four derivatives over cells of ``cell`` [s], for any axis.
+
+        ``joining`` is T [s]; the cells begin with the flight.
+        """
+        starts = np.arange(count, dtype=np.float64) * cell
+        found = np.zeros((count, ORDERS))
+        inside = starts < joining
+        a, b = starts[inside] / joining, np.minimum((starts[inside] + cell) / joining, 1.0)
+        for k in range(ORDERS):
+            of_place = _greatest(PLACE.deriv(k) if k else PLACE, a, b)
+            of_speed = _greatest(SPEED.deriv(k) if k else SPEED, a, b)
+            found[inside, k] = (of_place * self.offset / joining**k
+                                + of_speed * self.speed / joining ** (k - 1))  # fmt: skip
+        return found
+
+    def as_dict(self) -> dict[str, float]:
+        """Return the JSON form."""
+        return {"offset_m": self.offset, "speed_m_s": self.speed}
+
+    @staticmethod
+    def of(table: Any) -> "StartFamily":
+        """Read the JSON form.
+
+        Raises:
+            InputError: it lacks a number.
+        """
+        try:
+            found = StartFamily(float(table["offset_m"]), float(table["speed_m_s"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                f"the starts of the certificate are {table!r}, expected offset_m and speed_m_s; run "
+                "`neural-lander certify` again"
+            ) from error
+        if not (0 <= found.offset < math.inf and 0 <= found.speed < math.inf):
+            raise InputError(
+                f"the starts of the certificate are {table!r}, expected finite numbers of at least 0; "
+                "run `neural-lander certify` again"
+            )
+        return found
+
+
+def _greatest(p: np.polynomial.Polynomial, a: Array, b: Array) -> Array:
+    """Return bounds (n,) of |p| between a and b (n,), by the Taylor series about the middle."""
+    middle, radius = (a + b) / 2, (b - a) / 2
+    size = np.abs(p(middle))
+    for i in range(1, p.degree() + 1):
+        size = size + np.abs(p.deriv(i)(middle)) * radius**i / math.factorial(i)
+    return np.asarray(size) * (1 + 1e-12)
