@@ -160,6 +160,7 @@ def fly_once(
     latency: npt.NDArray[np.int64] | None = None,
     plant_step: float = PLANT_STEP,
     start: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    begun: tuple[float, float] = (0.0, 0.0),
 ) -> Array:
     """Fly given disturbances.
 
@@ -175,10 +176,11 @@ def fly_once(
         plant_step: [s]
         start: errors of height [m] and speed [m/s], and thrust less weight [N]; with all zero the
             flight starts in equilibrium instead of at weight.
+        begun: how far off the plan the set-point begins [m], and how fast [m/s].
     """
     sub = max(1, round(loop.period / plant_step))
     steps = len(noise)
-    reference = _samples_of(plan, loop.period * np.arange(steps, dtype=np.float64))
+    reference = _samples_of(plan, loop.period * np.arange(steps, dtype=np.float64), *begun)
     if latency is None:
         latency = np.full(steps, round(loop.latency / loop.period * sub), dtype=np.int64)
     numbers = _numbers(loop, sub, (loop.lag[0] + loop.lag[1]) / 2)
@@ -186,11 +188,13 @@ def fly_once(
     return _fly(_flat(force), reference, numbers, latency, error, noise, np.zeros(1))
 
 
-def _samples_of(plan: Plan, times: Array) -> Array:
-    """Return height, speed, acceleration (n, 3) of the set-point at ``times``."""
+def _samples_of(plan: Plan, times: Array, off: float = 0.0, fast: float = 0.0) -> Array:
+    """Return height, speed, acceleration (n, 3) of the set-point at ``times``; where it begins ``off``
+    the plan [m], and how ``fast`` [m/s]."""
     samples = np.empty((len(times), 3))
     record = blank_record(np.dtype(RECORD_FIELDS, align=True))[0]
     store_plan(record, plan, 0.0)
+    record["start_offset"][2], record["start_speed"][2] = off, fast
     for i, t in enumerate(times):
         p, v, a = setpoint(record, float(t))
         samples[i] = p[2], v[2], a[2]
