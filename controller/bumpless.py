@@ -81,6 +81,18 @@ def moved_at_start(c: Any, i: int, s: float) -> tuple[float, float, float, float
     )  # fmt: skip
 
 
+@compiled
+def height_to_go(c: Any, t: float, height: float) -> float:
+    """Return the set-point's ``height`` [m] over the floor at t, or the plan's if that is higher.
+
+    A vehicle that begins on the floor has not landed.
+    """
+    s = (t - c.joined_from) / c.joining
+    if s >= 1.0:
+        return height
+    return max(height, height - moved_at_start(c, 2, max(s, 0.0))[0])
+
+
 @dataclass(frozen=True)
 class StartFamily:
     """Every reference plan + m with a start no farther off, and no faster, on any axis."""

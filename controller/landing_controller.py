@@ -33,7 +33,7 @@ from neural_lander.controller import (
 from neural_lander.controller import setpoint as reference
 from neural_lander.controller.allocation import Thrusts, rotor_thrusts
 from neural_lander.controller.attitude_law import attitude_torque
-from neural_lander.controller.bumpless import begin_at
+from neural_lander.controller.bumpless import begin_at, height_to_go
 from neural_lander.controller.cancellation import (
     ITERATIONS,
     NO_SOLUTION,
@@ -287,7 +287,7 @@ def wanted_force(c: Any, t: float, measured: Measurement, explained: Vector) -> 
     ahead = (0.0, 0.0, 0.0)
     if c.compensated == 1:
         sp_a, ahead = look_ahead(c, t, sp_p, sp_v[2])
-    over, surface_speed = sp_p[2] - c.floor, 0.0
+    over, surface_speed = height_to_go(c, asked, sp_p[2] - c.floor), 0.0
     if c.deck > 0:
         sp_p, sp_v, sp_a, ahead, surface_speed = over_deck(
             c, t, p[2], height, sp_p, sp_v, sp_a, ahead

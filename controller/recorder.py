@@ -94,5 +94,6 @@ class Recorder:
             "reference": pilot.reference,
             "model": pilot.model,
             "certified": certified,
+            "hover_s": float(pilot.record["piece_times"][1]),
         }
         return FlightLog(columns, about | metadata)

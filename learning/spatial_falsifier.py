@@ -341,7 +341,7 @@ def _begun(plan: Plan, offset: Triple, speed: Triple) -> Any:
     return record
 
 
-def _samples_of(plan: Plan, times: Array, offset: Triple, speed: Triple) -> Array:
+def _samples_of(plan: Plan, times: Array, offset: Triple = STILL, speed: Triple = STILL) -> Array:
     """Return position, velocity, acceleration (n, 3, 3) of the set-point at ``times``."""
     samples = np.empty((len(times), 3, 3))
     record = _begun(plan, offset, speed)

@@ -9,7 +9,7 @@
 
 Two tables. Inside the assumptions: how many landings left their tube or made the monitor speak (none
 should), and how much of the tube they used, x/y/z, from half a second on (at the start the tube is
-the spread of the start itself). Outside, in worlds of `robustness.py`: how many landings left the
+the noise of one measurement). Outside, in worlds of `robustness.py`: how many landings left the
 tube, how many of these after the monitor had spoken, how long before, and how all of them ended.
 A monitor that speaks drops the learned force for the observer alone.
 """

@@ -141,7 +141,7 @@ def flight_of(options: FlightOptions, controller: str, scenario: Scenario | None
     )  # fmt: skip
     tube = certificate.tube
     if tube is not None:
-        _require_start(flight, StartFamily.of(tube["start"].get("joined")))
+        _require_start(flight, StartFamily.of(tube.get("start", {}).get("joined")))
     limits = Limits.of(tube) if tube is not None and "watch" in tube else None
     if deck is not None:
         assert limits is not None

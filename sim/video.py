@@ -28,7 +28,7 @@ from neural_lander.controller.vehicle import Vehicle, bundled_vehicles, load_veh
 from neural_lander.sim.compare import scenario_of
 from neural_lander.sim.plots.style import style_of
 from neural_lander.sim.run_folder import read_run
-from neural_lander.sim.summary import height_over_end
+from neural_lander.sim.summary import height_over_end, hover_of
 from neural_lander.sim.world import pybullet
 
 Array = npt.NDArray[np.float64]
@@ -320,7 +320,7 @@ def span(runs: Sequence[Run]) -> tuple[float, float]:
     for log, summary in runs:
         wanted = log["setpoint_position"]
         moving = np.flatnonzero((np.abs(np.diff(wanted, axis=0)) > 1e-9).any(axis=1))
-        starts.append(float(log["time"][moving[0]]) if len(moving) else 0.0)
+        starts.append(hover_of(log))
         rests.append(float(log["time"][moving[-1]]) if len(moving) else float(log["time"][-1]))
         if summary["motors_cut"] or summary["crashed"]:
             ends.append(float(log["time"][-1]))

@@ -371,3 +371,15 @@ def test_rounds_of_a_proof_end_a_segment_where_the_start_has_joined():
         HOVERS, spatial_cases.force(), GENTLE, MILD, SpatialStart(joined=WIDE), 0.012, THOROUGH
     )
     assert math.ceil(1.2 / 0.012) in [first for first, _ in at.ranges]
+
+
+def test_a_vehicle_that_begins_on_the_floor_has_not_landed():
+    plan = plan_descent("s-curve", (0, 0, 0.5), 0.0, 3.0)
+    c = lc.controller_record(AERO, "pd", plan, 0.0).view(np.recarray)[0]
+    z, still, hover = AERO.rest_height, (0.0, 0.0, 0.0), tuple(c.thrusts)
+    for t in np.arange(0.0, 2.9, 0.01):
+        standing = ((0.0, 0.0, z), (0.0, 0.0, 0.0, 1.0), still, still, hover, 0.0, NOT_FELT)
+        lc.wanted_force(c, float(t), standing, still)
+        assert c.phase == lc.FLYING
+    assert_allclose(c.setpoint_position, [0, 0, 0.5 + z], atol=1e-9)
+    assert fly(Flight(AERO, "pd", replace(FLAT, hover=0.0)), 0).summary["landed"]

@@ -73,7 +73,8 @@ def over_deck(plain: Certificate, folder, family=FAMILY) -> Certificate:
         "tolerance_n": 0.01, "longest_step_s": H, "tilt_rad": 0.3,
     }  # fmt: skip
     tube = {
-        "cell_s": 4.0, "xyz": {**rows, **after}, "watch": watch,
+        "cell_s": 4.0, "start": {"joined": {"offset_m": 0.1, "speed_m_s": 0.1}},
+        "xyz": {**rows, **after}, "watch": watch,
         "deck": {**family.as_dict(), "errors": ERRORS.as_dict()},
     }  # fmt: skip
     return replace(

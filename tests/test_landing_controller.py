@@ -48,6 +48,7 @@ def test_at_the_set_point_it_wants_the_weight_and_commands_hover():
 def test_gains_are_neural_landers():
     c = controller("pd")
     m, g = AERO.mass, AERO.gains
+    steps(c, measured(), 1)  # the set-point begins where the vehicle is
     force = steps(c, measured(height=1.1, velocity=(0.2, 0.0, 0.0)), 1)
     assert force[2] == pytest.approx(AERO.weight - 0.1 * m * g.velocity[2] * g.position[2])
     assert force[0] == pytest.approx(-0.2 * m * (g.velocity[0] + g.position[0]))
@@ -132,6 +133,7 @@ def test_at_first_contact_it_holds_the_smoothed_force_not_the_last_steps(name):
 
 def test_the_integral_stops_at_its_limit_and_in_contact():
     c = controller("pid")
+    steps(c, measured(), 1)
     steps(c, measured(height=1.2), 20_000)
     limit = AERO.gains.integral_limit * AERO.weight
     assert c.integral[2] == pytest.approx(limit)

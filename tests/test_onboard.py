@@ -186,7 +186,7 @@ def fly_both(pilot, flight):
     assert EVENTS.get(int(log["monitor"][-1])) == pilot.event
 
 
-@pytest.mark.parametrize(("tube", "event"), [(0.5, None), (0.02, "outside the tube")])
+@pytest.mark.parametrize(("tube", "event"), [(0.5, None), (0.004, "outside the tube")])
 def test_a_certificates_monitor_flies_along(certified, intel_aero, monkeypatch, tube, event):
     # a certificate with a tube takes minutes; its table alone is what the monitor reads
     xyz = {
@@ -197,7 +197,8 @@ def test_a_certificates_monitor_flies_along(certified, intel_aero, monkeypatch, 
         "contract_n": [5.0] * 3, "noise_position_m": 0.0, "noise_velocity_m_s": 0.0,
         "tolerance_n": 0.1, "longest_step_s": 0.002, "tilt_rad": 0.5,
     }  # fmt: skip
-    table = {"xyz": xyz, "watch": watch, "cell_s": 0.02}
+    start = {"joined": {"offset_m": 0.1, "speed_m_s": 0.1}}
+    table = {"xyz": xyz, "watch": watch, "cell_s": 0.02, "start": start}
     (own,) = (certified / "certificates").glob("*.json")
     certificate = replace(read_certificate(own), tube=table)
     monkeypatch.setattr(onboard, "require_certificate", lambda *_: certificate)

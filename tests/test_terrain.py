@@ -402,12 +402,12 @@ def test_a_start_with_the_vehicle_inside_a_table_is_refused():
     scenario = replace(load_scenario("table"), start_x=0.25, start_height=0.3, start_spread=0.0)
     with pytest.raises(InputError, match=r"start_x = 0.25 m.*into surface 1 .*raise start_height"):
         fly(Flight(AERO, "observer", scenario), 0)
-    beside = replace(scenario, start_x=0.191 + reach(AERO) + 1e-6)
+    beside = replace(scenario, start_x=0.191 + reach(AERO) + 0.02)
     assert fly(Flight(AERO, "observer", beside), 0).summary["landed"]
     fly(Flight(AERO, "observer", replace(scenario, start_height=0.751)), 0)
     for seed in range(3):  # a start that some seed might put there is refused for every seed
         with pytest.raises(InputError, match="into surface 1"):
-            fly(Flight(AERO, "observer", replace(beside, start_spread=0.01)), seed)
+            fly(Flight(AERO, "observer", replace(beside, start_spread=0.02)), seed)
 
 
 HEAD = "name = 'a'\ndescription = 'x'\n"
