@@ -382,4 +382,4 @@ def test_a_vehicle_that_begins_on_the_floor_has_not_landed():
         lc.wanted_force(c, float(t), standing, still)
         assert c.phase == lc.FLYING
     assert_allclose(c.setpoint_position, [0, 0, 0.5 + z], atol=1e-9)
-    assert fly(Flight(AERO, "pd", replace(FLAT, hover=0.0)), 0).summary["landed"]
+    assert fly(Flight(AERO, "observer", replace(FLAT, hover=0.0)), 0).summary["landed"]
