@@ -11,6 +11,7 @@ For each aerodynamics: collects eight flights of 60 s over a flat floor, trains,
     mass + 10 %, mass - 10 %     which only the world knows
     lag 80 ms                    of the motors; the vehicle file says 40
     position 50 ms late          which the controller knows; along fastest
+    start 30 cm off              on every axis; along s-curve
     gap                          a low pass over a gap between tables, landing beside it
     slope                        landing on a ramp of 8 degrees, along s-curve and fastest
     deck                         landing on a deck that heaves by 10 cm and pitches by 2 degrees, 0.3 Hz,
@@ -23,6 +24,7 @@ size of each figure.
 """
 
 import json
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -46,6 +48,7 @@ from neural_lander.sim.physics import load_aerodynamics
 from neural_lander.sim.rollout import Flight, fly
 from neural_lander.sim.scenario import load_scenario
 from neural_lander.sim.sensors import Sensors
+from neural_lander.sim.summary import hover_of
 
 LAST = 3.0
 """Of a hover, over which its error is taken [s]."""
@@ -60,6 +63,8 @@ class Case:
     vehicle: Deviation | None = None
     sensors: Sensors | None = None
     deck_way: int = PREDICTED
+    start_spread: float | None = None
+    """Instead of the scenario's [m]."""
 
 
 CASES = {
@@ -72,6 +77,7 @@ CASES = {
     "mass - 10 %": Case("flat", vehicle=Deviation(mass_share=-0.1)),
     "lag 80 ms, unknown": Case("flat", vehicle=Deviation(lag_s=0.08)),
     "position 50 ms late": Case("flat", "fastest", sensors=Sensors(position_latency=0.05)),
+    "start 30 cm off": Case("flat", start_spread=0.3),
     "gap": Case("gap"),
     "slope": Case("slope"),
     "slope, fastest": Case("slope", "fastest"),
@@ -87,6 +93,7 @@ FIGURES = Figures(
         "hover_max_m": ("hover, max\nmm", 1e3, 1),
         "touchdown_speed_m_s": ("touchdown\nm/s", 1.0, 3),
         "xy_max_m": ("xy max\nmm", 1e3, 0),
+        "tilt_in_hover_rad": ("tilt in hover\ndeg", math.degrees(1.0), 1),
     },
     high=0.95,
 )
@@ -97,6 +104,8 @@ def flight_of(case: Case, controller: str, vehicle: Vehicle, aero: str, model: P
     scenario = load_scenario(case.scenario)
     if case.sensors is not None:
         scenario = replace(scenario, sensors=case.sensors)
+    if case.start_spread is not None:
+        scenario = replace(scenario, start_spread=case.start_spread)
     flight = Flight(
         vehicle, controller, scenario, case.reference, aero, engine="hybrid", certified=False,
         descent_speed=speed_seen(load_network(model, vehicle))[0],
@@ -107,14 +116,21 @@ def flight_of(case: Case, controller: str, vehicle: Vehicle, aero: str, model: P
 
 
 def landing(flight: Flight, seed: int) -> dict[str, Any]:
-    """Fly, and return the summary with the error of a hover, where there is one."""
+    """Fly, and return the summary with the tilt before the plan moves, and the error of a last hover."""
     flown = fly(flight, seed)
     log = flown.log
-    figures: dict[str, float | None] = {"hover_mean_m": None, "hover_max_m": None}
+    hovers = log["time"] < hover_of(log)
+    upright = 1 - 2 * (log["truth_attitude"][hovers, :2] ** 2).sum(axis=1)
+    figures: dict[str, float | None] = {
+        "tilt_in_hover_rad": float(np.arccos(np.clip(upright, -1, 1)).max()),
+        "hover_mean_m": None,
+        "hover_max_m": None,
+    }
     if flight.scenario.target_height > 0 and not flight.scenario.travels:
         error = log["truth_height"] - flight.scenario.target_height
         error = error[log["time"] > log["time"][-1] - LAST]
-        figures = {"hover_mean_m": float(error.mean()), "hover_max_m": float(np.abs(error).max())}
+        figures["hover_mean_m"] = float(error.mean())
+        figures["hover_max_m"] = float(np.abs(error).max())
     return flown.summary | figures
 
 
