@@ -6,8 +6,9 @@ With e0, v0 what is measured at the first step, less what the plan says, the set
 
 H0 and H1 are the polynomials of degree 7 with H0(0) = 1, H1'(0) = 1 and every other value and derivative
 up to the third 0 at both ends: neither place nor speed of the set-point jumps against the vehicle's, and
-its acceleration and jerk begin and end at 0. T is the plan's first piece, the hover, within ``SHORTEST``
-and ``LONGEST``: what is left of m after a shorter hover goes along with the descent.
+its acceleration and jerk begin and end at 0. T is ``JOINING``; longer for a start so far off that m would
+ask for more than ``GENTLE`` by its place or by its speed. What is left of m after a shorter hover goes
+along with the descent.
 
 The certificate's reference is plan + m, too: ``StartFamily`` bounds it for every start that it is for.
 
@@ -28,8 +29,15 @@ from neural_lander.controller.rotation import Vector
 
 Array = npt.NDArray[np.float64]
 
-SHORTEST, LONGEST = 1.0, 2.0
-"""Of the time in which the set-point joins the plan [s]."""
+JOINING = 2.0
+"""Time in which the set-point joins the plan [s]. In half of it, it would ask for more of a vehicle than
+the step it replaces."""
+
+GENTLE = 2.6
+"""Acceleration along an axis for which that time is enough [m/s^2]."""
+
+BENT, TURNED = 7.5132, 5.0284
+"""max |H0''|, and max |H1''| beside a speed: m'' is at most BENT |e0| / T^2 + TURNED |v0| / T."""
 
 PLACE = np.polynomial.Polynomial([1.0, 0.0, 0.0, 0.0, -35.0, 84.0, -70.0, 20.0])
 """H0."""
@@ -49,19 +57,14 @@ RECORD_FIELDS = [
 """What this adds to a record that holds a plan: T [s], t_0 [s], e0 [m], v0 [m/s]."""
 
 
-def joining_time(times: Array) -> float:
-    """Return T [s] for a plan whose pieces start at ``times`` (pieces,) [s]."""
-    hover = float(times[1] - times[0]) if len(times) > 1 else LONGEST
-    return min(max(hover, SHORTEST), LONGEST)
-
-
 @compiled
 def begin_at(c: Any, t: float, p: Vector, v: Vector, planned: Vector, speed: Vector) -> None:
     """Let the set-point begin at p [m] with v [m/s] at time t, where the plan says ``planned, speed``."""
-    c.joined_from = t
+    c.joined_from, c.joining = t, JOINING
     for i in range(3):
-        c.start_offset[i] = p[i] - planned[i]
-        c.start_speed[i] = v[i] - speed[i]
+        e, fast = p[i] - planned[i], v[i] - speed[i]
+        c.start_offset[i], c.start_speed[i] = e, fast
+        c.joining = max(c.joining, math.sqrt(BENT * abs(e) / GENTLE), TURNED * abs(fast) / GENTLE)
 
 
 @compiled
@@ -102,11 +105,26 @@ class StartFamily:
     speed: float
     """Bound of |v0| as it is measured [m/s]."""
 
-    def bounds(self, joining: float, cell: float, count: int) -> Array:
+    def __post_init__(self) -> None:
+        """Check that all of them join their plan in the same time.
+
+        Raises:
+            InputError: they do not, or a bound is no number of at least 0.
+        """
+        far, fast = GENTLE * JOINING**2 / BENT, GENTLE * JOINING / TURNED
+        if not (0 <= self.offset <= far and 0 <= self.speed <= fast):
+            raise InputError(
+                f"starts are within {self.offset:g} m and {self.speed:g} m/s of a plan, as measured; "
+                f"expected 0 to {far:.2f} m and 0 to {fast:.2f} m/s: from farther off it takes longer to "
+                "join it, and nothing is proved; lower start_spread or start_speed_spread"
+            )
+
+    def bounds(self, cell: float, count: int) -> Array:
         """Return bounds (count, 5) of |m| and four derivatives over cells of ``cell`` [s], for any axis.
 
-        ``joining`` is T [s]; the cells begin with the flight.
+        The cells begin with the flight.
         """
+        joining = JOINING
         starts = np.arange(count, dtype=np.float64) * cell
         found = np.zeros((count, ORDERS))
         inside = starts < joining
@@ -130,18 +148,12 @@ class StartFamily:
             InputError: it lacks a number.
         """
         try:
-            found = StartFamily(float(table["offset_m"]), float(table["speed_m_s"]))
-        except (KeyError, TypeError, ValueError) as error:
+            return StartFamily(float(table["offset_m"]), float(table["speed_m_s"]))
+        except (KeyError, TypeError, ValueError, InputError) as error:
             raise InputError(
                 f"the starts of the certificate are {table!r}, expected offset_m and speed_m_s; run "
                 "`neural-lander certify` again"
             ) from error
-        if not (0 <= found.offset < math.inf and 0 <= found.speed < math.inf):
-            raise InputError(
-                f"the starts of the certificate are {table!r}, expected finite numbers of at least 0; "
-                "run `neural-lander certify` again"
-            )
-        return found
 
 
 def _greatest(p: np.polynomial.Polynomial, a: Array, b: Array) -> Array:

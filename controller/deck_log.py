@@ -36,7 +36,9 @@ def real_motion(log: FlightLog, rest: float) -> Array:
     """
     log.require(NEEDED, "a flight over a deck")
     normal = log["truth_surface_normal"]
-    off = log["truth_position"][:, :2] - log["setpoint_position"][:, :2]
+    off = (
+        log["truth_position"][:, :2] - log["setpoint_position"][-1, :2]
+    )  # it comes down in one place
     rise = -(normal[:, :2] / normal[:, 2:] * off).sum(axis=1)
     motion = [log["truth_surface_height"] - rise - rest]
     for _ in range(4):
@@ -85,7 +87,7 @@ def rest_of(log: FlightLog) -> float:
 def believed(log: FlightLog, vehicle: Vehicle, plan: Plan) -> Array:
     """Return what the law believed (n, 6), as ``deck.replay`` writes it."""
     rest = rest_of(log)
-    x, y = (float(v) for v in log["setpoint_position"][0, :2])
+    x, y = (float(v) for v in log["setpoint_position"][-1, :2])
     chart = Terrain((Surface(x, y, WIDE, WIDE, rest),))
     record = controller_record(
         vehicle, "observer", plan, 0.0, rest, chart=chart, moving=1, deck_way=PREDICTED

@@ -152,7 +152,7 @@ class LandingController:
             raise InputError(f"hover is {hover} s, expected at least 0 s")
         heading = _number("yaw", yaw, "rad")
         _check_controller(controller)
-        self.controller, self.reference = controller, reference
+        self.controller, self.reference, self.hover = controller, reference, float(hover)
         network = None
         radius = None
         if needs_model(controller):

@@ -94,6 +94,6 @@ class Recorder:
             "reference": pilot.reference,
             "model": pilot.model,
             "certified": certified,
-            "hover_s": float(pilot.record["piece_times"][1]),
+            "hover_s": pilot.hover,
         }
         return FlightLog(columns, about | metadata)

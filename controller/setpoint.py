@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neural_lander.controller import bumpless
-from neural_lander.controller.bumpless import joining_time, moved_at_start
+from neural_lander.controller.bumpless import JOINING, moved_at_start
 from neural_lander.controller.compiled import compiled
 from neural_lander.controller.errors import InputError
 from neural_lander.controller.rotation import Vector
@@ -250,7 +250,7 @@ def store_plan(record: Any, plan: Plan, floor: float) -> None:
         plan.descent_start,
         floor,
     )
-    record["joining"], record["joined_from"] = joining_time(plan.times), 0.0
+    record["joining"], record["joined_from"] = JOINING, 0.0
     record["start_offset"], record["start_speed"] = 0.0, 0.0
 
 

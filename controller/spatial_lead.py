@@ -22,6 +22,7 @@ in the plan's derivatives at s, half a period later. nu(s) = F_c(t) - F0(s) is t
     the slopes    (a_z - a_z0) Dz, (a_v - a_v0) Dv and (beta - beta0) times everything fed forward
     the load      kappa m (a_d + lead j_d)
     a border      where the middles change between t and s
+    the start     until the first command arrives nothing is fed forward
     a kick        where j_d jumps, the samples before it are held for up to a period more: a nu of
                   m lead |jump|, which counts by its integral over time
 
@@ -159,6 +160,8 @@ def left_over(
     z += (h + late) * (change * wide[Z][:, SPEED:]).sum(axis=1)
     held[:, Z] = z
 
+    held[: back + 1] += _not_fed(cells, slopes[0], loop, back)
+
     kick = np.zeros_like(held)
     for j, c in enumerate(cells):
         gain = keep if j == Z else np.ones(len(keep))
@@ -168,6 +171,23 @@ def left_over(
                 inside = min((i + 1) * cell, at + h) - max(i * cell, at) + 1e-9
                 kick[i, j] += gain[i] * m * loop.lead[j] * abs(jump) * max(inside, 0.0)
     return LeftOver(held, kick)
+
+
+def _not_fed(
+    cells: Sequence[ReferenceCells], slopes: tuple[ForceSlopes, float], loop: SpatialLoop, back: int
+) -> Array:
+    """Return bounds (3,) of what the model has fed forward in the first ``back`` cells, when what is
+    held was commanded before the flight: integral_0^s F0_d', and the known part of nu [N]."""
+    found = np.zeros(3)
+    for j, c in enumerate(cells):
+        low, high = c.low[: back + 1, SPEED:].min(axis=0), c.high[: back + 1, SPEED:].max(axis=0)
+        size = np.maximum(np.abs(low), np.abs(high))
+        time = (back + 1) * c.cell
+        a_z, a_v, m = np.abs(loop.drive(*slopes, j))
+        passed = a_z * time * size[0] + a_v * time * size[1]
+        passed += m * min(high[1] - low[1], time * size[2])
+        found[j] = passed + np.abs(loop.fed_forward(*slopes, j)) @ size
+    return found
 
 
 def weighing_cell(loop: SpatialLoop, descent: float, cell: float) -> int:

@@ -35,7 +35,7 @@ from scipy.signal import butter, lfilter, lfilter_zi, sosfiltfilt, ss2tf
 from scipy.spatial.transform import Rotation
 from scipy.stats import beta
 
-from neural_lander.controller.bumpless import joining_time
+from neural_lander.controller.bumpless import begin_at
 from neural_lander.controller.compiled import blank_record
 from neural_lander.controller.deck_family import DeckErrors, DeckFamily
 from neural_lander.controller.deck_log import deck_errors
@@ -59,6 +59,9 @@ CONTRACT_CUTOFF = 10.0
 
 SAME_PLAN = 1e-3
 """Set-points closer than this are of one plan [m]."""
+
+SAME_START = 1e-6
+"""Set-point and measured place of the first row are no farther apart [m]."""
 
 EVERY = 25
 """Every so many rows of a log are compared with the plan."""
@@ -147,6 +150,9 @@ class Calibration:
     """Over which deck, and how far off it is believed to be; None: over a surface at rest. The next
     flight has to be over it, too: over a smaller or slower one more may be off."""
 
+    start: tuple[float, float] | None = None
+    """Within what these flights were to begin, place [m] and speed [m/s]; None: they do not say."""
+
     @property
     def confidence(self) -> float:
         """Probability that these very flights give bounds that hold with 1 - alpha or more."""
@@ -202,6 +208,7 @@ def calibrate(
         raise InputError(f"alpha is {alpha}, expected a probability between 0 and 1, like 0.1")
     seen = set(trained_on)
     scores: list[Score] = []
+    starts: dict[tuple[float, float] | None, Path] = {}
     for path in paths:
         log = read_flight_log(path)
         digest = measured_digest(log)
@@ -216,6 +223,12 @@ def calibrate(
         if plan is not None:
             _check_plan(log, path, plan)
         _check_deck(log, path, deck)
+        starts.setdefault(_starts(log), path)
+        if len(starts) > 1:
+            raise InputError(
+                f"{path}: began within another start_spread or start_speed_spread than {paths[0]}; "
+                "calibration flights are of one kind"
+            )
         scores.append(_score(log, path, digest, vehicle, network, None if deck is None else plan))
     rank = math.ceil((len(paths) + 1) * (1 - alpha) - 1e-9)
     if rank > len(paths):
@@ -239,7 +252,7 @@ def calibrate(
     return Calibration(
         bound(shapes.constant), bound(shapes.changing), bound(shapes.contract),
         bound(shapes.contract_step), alpha, rank,
-        tuple(scores), belief,
+        tuple(scores), belief, next(iter(starts), None),
     )  # fmt: skip
 
 
@@ -290,16 +303,15 @@ def _check_deck(log: FlightLog, path: Path, deck: DeckFamily | None) -> None:
 
 def _check_plan(log: FlightLog, path: Path, plan: Plan) -> None:
     """Refuse a log of another plan: its errors are those of other heights and speeds."""
-    log.require(("reference_height",), "a calibration flight")
+    columns = ("reference_height", "setpoint_position", "setpoint_velocity", "position")
+    log.require(columns, "a calibration flight")
     flying = log["contact"] < 0.5
     if "phase" in log:
         flying &= log["phase"] == 0
-    joined = log["time"] >= log["time"][0] + joining_time(plan.times)  # before, from where it began
-    rows = np.flatnonzero(flying & joined)[::EVERY]
-    record = blank_record(np.dtype(SETPOINT_FIELDS, align=True))[0]
-    store_plan(record, plan, 0.0)
+    rows = np.flatnonzero(flying)[::EVERY]
+    record = _begun(log, path, plan)
     wanted = np.array([setpoint(record, float(t))[0][2] for t in log["time"][rows]])
-    if flying.all() and log["time"][-1] < plan.end:
+    if len(rows) and flying.all() and log["time"][-1] < plan.end:
         raise InputError(
             f"{path}: ends at {log['time'][-1]:.2f} s in the air, the plan goes on to {plan.end:.2f} s; "
             "a calibration flight has to see every height that the certificate is for"
@@ -311,6 +323,37 @@ def _check_plan(log: FlightLog, path: Path, plan: Plan) -> None:
             f"{plan.name!r}; calibration flights follow the very reference that is to be certified, "
             "in the same scenario"
         )
+
+
+def _begun(log: FlightLog, path: Path, plan: Plan) -> Any:
+    """Return the record of a plan joined from where the log says that its set-point began.
+
+    Raises:
+        InputError: that is not where the vehicle was.
+    """
+    off = float(np.abs(log["setpoint_position"][0] - log["position"][0]).max())
+    if off > SAME_START:
+        raise InputError(
+            f"{path}: its set-point began {off:.3g} m away from where the vehicle was; that of the loop "
+            "which is to be certified begins there: collect the calibration flights again"
+        )
+    record = blank_record(np.dtype(SETPOINT_FIELDS, align=True))[0]
+    store_plan(record, plan, 0.0)
+    time = float(log["time"][0])
+    p, v, _ = setpoint(record, time)
+    fast = float(log["setpoint_velocity"][0, 2])
+    begin_at(
+        record, time, (p[0], p[1], float(log["reference_height"][0])), (v[0], v[1], fast), p, v
+    )
+    return record
+
+
+def _starts(log: FlightLog) -> tuple[float, float] | None:
+    """Return within what flights like this one begin, place [m] and speed [m/s]; None: not said."""
+    found = log.metadata.get("start_spread_m"), log.metadata.get("start_speed_spread_m_s")
+    if found[0] is None or found[1] is None:
+        return None
+    return float(found[0]), float(found[1])
 
 
 def _score(

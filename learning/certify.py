@@ -64,11 +64,16 @@ from neural_lander.learning.tube_report import tube_channels, tube_remedies, tub
 CONTROLLERS = ("learned", "learned+observer", "learned-unbounded")
 """Controllers with a learned force, which is what there is to certify."""
 
+START_KNOWN = (
+    "while the flight began as certified: where the monitor said otherwise, nothing is proved"
+)
+"""What the proof without the learned force takes for granted."""
+
 DECK_KNOWN = (
     "while the deck is known as in the calibration flights: where the monitor dropped it for what it "
     "heard of the deck, nothing is proved"
 )
-"""What the proof without the learned force takes for granted over a deck."""
+"""And over a deck."""
 
 Progress = Callable[[float, str], None]
 """Called with the share done, 0 to 1, and what is being done."""
@@ -146,6 +151,12 @@ def certify(
         errors = _estimate(info, where)
     if start is None:
         start = Start(thrust=None)
+    if calibration is not None and calibration.start not in (None, (start.height, start.speed)):
+        raise InputError(
+            f"the calibration flights began within {calibration.start[0]:g} m and "
+            f"{calibration.start[1]:g} m/s of their plan, the tube is for {start.height:g} m and "
+            f"{start.speed:g} m/s; calibrate with flights in the scenario that is certified"
+        )
     if plan is not None:  # the set-point begins at what is measured, so off by no more than noise
         off, fast = vehicle.noise.position, vehicle.noise.velocity
         joined = StartFamily(start.height + off, start.speed + fast)
@@ -321,7 +332,7 @@ def _fallback(
         "changing_n": [x, y, z],
         "p_max_m": [float(a) for a in tried.greatest()] if tried.certified else None,
         "fails": where[0] if where else None,
-        **({} if proof.deck is None else {"assumes": DECK_KNOWN}),
+        "assumes": "; ".join([START_KNOWN, *([] if proof.deck is None else [DECK_KNOWN])]),
     }
 
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from neural_lander.controller.bumpless import joining_time
+from neural_lander.controller.bumpless import JOINING
 from neural_lander.controller.condition import Condition
 from neural_lander.controller.deck import BLEND
 from neural_lander.controller.deck_family import EARLY, SWAY, DeckCells, deck_cells
@@ -125,10 +125,9 @@ class Round:
         loop = loop.along(plan)
         cuts = [] if loop.lead is None else [weighing_cell(loop, plan.descent_start, cell)]
         if start.joined is not None:
-            joining = joining_time(plan.times)
-            joined = start.joined.bounds(joining, cell, len(z.low))
+            joined = start.joined.bounds(cell, len(z.low))
             x, y, z = (c.widened(joined) for c in (x, y, z))
-            end = math.ceil(joining / cell)
+            end = math.ceil(JOINING / cell)
             cuts += [end] if all(abs(end - c) > APART for c in cuts) else []
         around, moved = z, None
         if deck is not None:
@@ -258,7 +257,10 @@ class Round:
             sign = 1.0 if order == 3 else -1.0
             moved = [sign * f * u * x for f in factor for u in (soonest, latest)
                      for x in (low, high)]  # fmt: skip
-            least, most = least + np.min(moved, axis=0), most + np.max(moved, axis=0)
+            # asked about is one instant, passed by is the time until another
+            changed = max(map(abs, factor)) * loop.period * (high - low)
+            least = least + np.min(moved, axis=0) - changed
+            most = most + np.max(moved, axis=0) + changed
         keep = 1 - beta
         return (
             float((span + np.minimum(keep * least, 0)).min()),

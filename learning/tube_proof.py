@@ -20,7 +20,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from neural_lander.controller.bumpless import joining_time
+from neural_lander.controller.bumpless import JOINING
 from neural_lander.controller.condition import Condition
 from neural_lander.controller.errors import InputError
 from neural_lander.controller.loop_model import Interval, VerticalLoop, VerticalSlopes
@@ -223,9 +223,8 @@ class _Round:
         rest = min(len(cells.low) - 2, math.ceil(plan.end / cell))
         cuts = []
         if start.joined is not None:
-            joining = joining_time(plan.times)
-            cells = cells.widened(start.joined.bounds(joining, cell, len(cells.low)))
-            cuts = [math.ceil(joining / cell)]
+            cells = cells.widened(start.joined.bounds(cell, len(cells.low)))
+            cuts = [math.ceil(JOINING / cell)]
         ranges = segment_ranges(cells, rest, cuts=cuts)
         z, v, a, _ = cells.middle.T
         thrust = reference_thrust(force.force, loop.mass, loop.thrust_limits, z, v, a)

@@ -11,6 +11,7 @@ most that as many ordinary landings use. Above 1 the certificate is false.
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +119,7 @@ def main() -> None:
         tuple(bounds["changing_n"]), tuple(bounds["constant_n"]), tuple(bounds["contract_n"])
     )
     loop = SpatialLoop.of(flight.vehicle, certificate.controller)
-    world = World(flight.plan, RestrictedForce.of(flight.network), loop, flight.plan.end + 1.0)
+    calm = World(flight.plan, RestrictedForce.of(flight.network), loop, flight.plan.end + 1.0)
     period = flight.vehicle.timing.period
     steps = round((flight.plan.end + flight.scenario.after) / period)
     spread = np.array([flight.scenario.start_spread] * 3 + [flight.scenario.start_speed_spread] * 3)
@@ -134,6 +135,8 @@ def main() -> None:
             for sign in (1, -1):
                 best, noise = -1.0, np.zeros((steps, 16))
                 start = sign * spread * np.eye(6)[[axis, axis + 3]].sum(axis=0)
+                x, y, z, vx, vy, vz = start.tolist()
+                world = replace(calm, offset=(x, y, z), speed=(vx, vy, vz))
                 for target in TARGETS:
                     inputs = worst_inputs(world, errors, target, axis, sign)
                     tried = sensor_noise(inputs, steps)

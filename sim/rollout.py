@@ -452,7 +452,9 @@ def normals(gradient: Array) -> Array:
 def flown_by(flight: Flight, plan: Plan) -> dict[str, Any]:
     """Return what two logs say alike where their flights can be compared, beside the names in them."""
     return {
-        "hover_s": float(plan.times[1]) if len(plan.times) > 1 else plan.end,
+        "hover_s": flight.scenario.hover,
+        "start_spread_m": flight.scenario.start_spread,
+        "start_speed_spread_m_s": flight.scenario.start_speed_spread,
         "scenario_digest": hashlib.sha256(repr(flight.scenario).encode()).hexdigest(),
         "plan": plan_digest(plan),
         "engine": flight.engine,

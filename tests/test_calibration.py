@@ -148,3 +148,26 @@ def test_a_flight_that_leaves_the_lowest_heights_out_is_refused(loop, intel_aero
     write_flight_log(holed, log.rows(~low))
     with pytest.raises(InputError, match="gaps, the first"):
         calibrate([holed, *paths[1:]], intel_aero, network, "learned+observer", plan=plan)
+
+
+def test_flights_say_where_they_were_to_begin_and_begin_where_the_vehicle_is(
+    loop, intel_aero, tmp_path
+):
+    paths, network = loop
+    plan = Flight(
+        intel_aero, "learned+observer", replace(load_scenario("flat"), hover=1.0)
+    ).plan  # fmt: skip
+    flat = load_scenario("flat")
+    found = calibrate(paths, intel_aero, network, "learned+observer", plan=plan)
+    assert found.start == (flat.start_spread, flat.start_speed_spread)
+    log = read_flight_log(paths[0])
+    stepped = log["setpoint_position"] - log["setpoint_position"][0] + [0, 0, 1.6]
+    for name, changed in (
+        ("stepped", replace(log, columns={**log.columns, "setpoint_position": stepped})),
+        ("wider", replace(log, metadata={**log.metadata, "start_spread_m": 0.3})),
+    ):
+        path = tmp_path / f"{name}.parquet"
+        write_flight_log(path, changed)
+        what = "away from where the vehicle was" if name == "stepped" else "another start_spread"
+        with pytest.raises(InputError, match=what):
+            calibrate([*paths[1:], path], intel_aero, network, "learned+observer", plan=plan)
