@@ -236,7 +236,7 @@ def certify(
         ),
     ] = None,
     scenario: ScenarioName = "flat",
-    touchdown_speed: TouchdownSpeed = 0.15,
+    touchdown_speed: TouchdownSpeed = None,
     descent_speed: DescentSpeed = None,
     thrust_room: Room = None,
     search_room: Annotated[
@@ -287,7 +287,7 @@ def certify(
     from neural_lander.controller.vehicle import load_vehicle
     from neural_lander.learning.certify import certify as run_certify
     from neural_lander.scripts.cli_certify import Flown, calibration_of, tube_options
-    from neural_lander.scripts.cli_flight import room_of
+    from neural_lander.scripts.cli_flight import fastest_options
     from neural_lander.scripts.cli_inspect import show_certificate
 
     with report(as_json) as tell:
@@ -301,9 +301,8 @@ def certify(
                 f"--search-room is for --reference {FASTEST}: others leave thrust as they are"
             )
         along = reference or ("s-curve" if calibration else None)
-        flown = Flown(
-            model, known, controller, touchdown_speed, room_of(thrust_room), descent_speed
-        )
+        fast = fastest_options(along, touchdown_speed, descent_speed, thrust_room)
+        flown = Flown(model, known, controller, **fast)
         options = tube_options(along, scenario, epsilon, epsilon_constant, flown, bool(calibration))
         with progress_bar("certify") as progress:
             bounds = calibration_of(

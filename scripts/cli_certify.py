@@ -58,9 +58,9 @@ class Flown:
     model: Path
     vehicle: "Vehicle"
     controller: str
-    touchdown_speed: float
+    touchdown_speed: float = 0.15
     """[m/s]"""
-    thrust_room: "ThrustRoom | None"
+    thrust_room: "ThrustRoom | None" = None
     descent_speed: float | None = None
     """Greatest one asked for [m/s]; None: the default. The model may set a lower one."""
 

@@ -52,6 +52,34 @@ def room_of(text: str | None) -> "ThrustRoom | None":
     return None if text is None else ThrustRoom.parse(text)
 
 
+def fastest_options(
+    reference: str | None,
+    touchdown_speed: float | None,
+    descent_speed: float | None,
+    thrust_room: str | None,
+) -> dict[str, Any]:
+    """Return what was said of the fastest reference, by the names of ``FlightOptions``.
+
+    Raises:
+        InputError: something was said, and another reference is flown.
+    """
+    from neural_lander.controller.fastest import FASTEST
+
+    said = {
+        "touchdown_speed": touchdown_speed,
+        "descent_speed": descent_speed,
+        "thrust_room": room_of(thrust_room),
+    }
+    given = {name: value for name, value in said.items() if value is not None}
+    if given and reference != FASTEST:
+        option = next(iter(given)).replace("_", "-")
+        other = f"--reference {reference}" if reference else "no reference"
+        raise InputError(
+            f"--{option} is for --reference {FASTEST}, and here is {other}; leave it out"
+        )
+    return given
+
+
 def scenarios_of(text: str) -> list[str]:
     """Read ``S1,S2,...``, names or files."""
     names = [name.strip() for name in text.split(",")]

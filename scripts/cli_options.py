@@ -36,7 +36,8 @@ Reference = Annotated[
     ),
 ]
 TouchdownSpeed = Annotated[
-    float, typer.Option(help="Of --reference fastest [m/s].", metavar="V", min=0.0)
+    float | None,
+    typer.Option(help="Of --reference fastest [m/s]; 0.15 if not given.", metavar="V", min=0.0),
 ]
 DescentSpeed = Annotated[
     float | None,

@@ -63,7 +63,7 @@ def collect(
     model: Model = None,
     scenario: ScenarioName = "flat",
     reference: Reference = "s-curve",
-    touchdown_speed: TouchdownSpeed = 0.15,
+    touchdown_speed: TouchdownSpeed = None,
     descent_speed: DescentSpeed = None,
     thrust_room: Room = None,
     uncertified: Uncertified = False,
@@ -75,7 +75,7 @@ def collect(
     """
     from neural_lander.controller.flight_log import read_flight_log
     from neural_lander.controller.vehicle import load_vehicle
-    from neural_lander.scripts.cli_flight import room_of
+    from neural_lander.scripts.cli_flight import fastest_options
     from neural_lander.sim.calibration_flights import collect_landings
     from neural_lander.sim.collect import collect as run_collect
     from neural_lander.sim.gate import FlightOptions, flight_of
@@ -84,6 +84,9 @@ def collect(
         known = load_vehicle(vehicle)
         if controller is None and (model is not None or uncertified):
             raise InputError("--model and --uncertified are for landings; give --controller C too")
+        if controller is None and (scenario, reference) != ("flat", "s-curve"):
+            raise InputError("--scenario and --reference are for landings; give --controller C too")
+        fast = fastest_options(reference, touchdown_speed, descent_speed, thrust_room)
         require_folder(out)
         with progress_bar("collect") as progress:
             if controller is None:
@@ -98,9 +101,7 @@ def collect(
                     None,
                     uncertified,
                     "hybrid",
-                    touchdown_speed,
-                    room_of(thrust_room),
-                    **({} if descent_speed is None else {"descent_speed": descent_speed}),
+                    **fast,
                 )
                 flown = flight_of(options, controller)
                 paths = collect_landings(flown, flights, seed, out, progress)

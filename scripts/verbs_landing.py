@@ -11,7 +11,7 @@ from neural_lander.scripts import exit_status
 from neural_lander.scripts.cli_flight import (
     controllers_of,
     describe,
-    room_of,
+    fastest_options,
     scenarios_of,
     seeds_of,
     show_landing,
@@ -56,7 +56,7 @@ def land(
     model: Model = None,
     scenario: ScenarioName = "flat",
     reference: Reference = "s-curve",
-    touchdown_speed: TouchdownSpeed = 0.15,
+    touchdown_speed: TouchdownSpeed = None,
     descent_speed: DescentSpeed = None,
     thrust_room: Room = None,
     aero: Aero = "rotor",
@@ -85,9 +85,7 @@ def land(
             certificate,
             uncertified,
             engine,
-            touchdown_speed,
-            room_of(thrust_room),
-            **({} if descent_speed is None else {"descent_speed": descent_speed}),
+            **fastest_options(reference, touchdown_speed, descent_speed, thrust_room),
         )
         require_folder(out)
         flight = flight_of(options, controller)
@@ -143,7 +141,7 @@ def compare(
         typer.Option(help="Bundled scenarios, or TOML files; default flat.", metavar="S1,S2"),
     ] = None,
     reference: Reference = "s-curve",
-    touchdown_speed: TouchdownSpeed = 0.15,
+    touchdown_speed: TouchdownSpeed = None,
     thrust_room: Room = None,
     aero: Aero = "rotor",
     certificate: CertificateFile = None,
@@ -181,8 +179,7 @@ def compare(
                 certificate,
                 uncertified,
                 engine,
-                touchdown_speed,
-                room_of(thrust_room),
+                **fastest_options(reference, touchdown_speed, None, thrust_room),
             )
             with progress_bar("compare") as progress:
                 tell.result = compare_seeds(

@@ -141,6 +141,23 @@ def test_wrong_usage_is_said_with_status_2(
             "storm",
         ),
         (("collect", "--vehicle", "intel-aero", "--duration", "1", "--out", "o"), "duration is 1"),
+        (
+            ("collect", "--vehicle", "intel-aero", "--reference", "fastest", "--out", "o"),
+            "--scenario and --reference are for landings",
+        ),
+        (
+            ("land", "--vehicle", "intel-aero", "--controller", "pd", "--touchdown-speed", "0.2",
+             "--out", "o"),
+            "--touchdown-speed is for --reference fastest, and here is --reference s-curve",
+        ),
+        (
+            ("certify", "x", "--vehicle", "intel-aero", "--thrust-room", "0.3:0.2"),
+            "--thrust-room is for --reference fastest, and here is no reference",
+        ),
+        (
+            ("compare", "--controllers", "pd", "--touchdown-speed", "0.2", "--out", "o"),
+            "--touchdown-speed is for --reference fastest",
+        ),
         (("compare", "--out", "o"), "give either folders of runs, or --controllers"),
         (("compare", "nowhere", "--out", "o"), "nowhere: is no run"),
         (("compare", "--controllers", "pd,", "--out", "o"), "--controllers is 'pd,'"),
