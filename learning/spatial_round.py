@@ -376,7 +376,11 @@ class Round:
             still = loop.mass * a + sideways[j]
             lean[j] = still + over.wanted[j]
             if loop.lead is not None:
-                jerk = float(np.maximum(np.abs(c.low), np.abs(c.high))[:, 3].max())
+                asked = slice(
+                    max(0, segment.first - cells_back(loop, c.cell)),
+                    segment.end + cells_ahead(loop, c.cell),
+                )
+                jerk = float(np.maximum(np.abs(c.low), np.abs(c.high))[asked, 3].max())
                 still += loop.mass * (loop.lead[j] + loop.latency + loop.period) * jerk
             swing[j] = still + max(over.wanted[j] + over.command[j], over.real[j])
         most = float(np.hypot(*swing))
