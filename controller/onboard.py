@@ -137,7 +137,8 @@ class LandingController:
             certificate: the file to take; None: the bundle's own that fits.
             uncertified: whether a learned controller may fly without certificate, and so without monitor.
             reference: ``s-curve``, ``exponential`` or ``fastest``.
-            hover: time before the descent [s].
+            hover: time before the descent [s]; wherever the vehicle begins, the set-point joins this
+                start from there in two seconds.
             yaw: heading of body x to keep, from east to north [rad].
 
         Raises:

@@ -34,7 +34,7 @@ class Scenario:
     start_height: float = 1.5
     """Where the vehicle hovers first [m]."""
     start_spread: float = 0.05
-    """The real start is off by at most this much per axis [m]."""
+    """The real start is off by at most this much per axis [m]; the set-point begins there, too."""
     start_speed_spread: float = 0.05
     """And moves with at most this speed per axis [m/s]."""
     hover: float = 2.0
