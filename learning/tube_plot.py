@@ -74,7 +74,7 @@ def _errors(axes: Any, tube: dict[str, Any]) -> None:
     axes.set_ylim(bottom=0)
     axes.set_xlabel("time [s]")
     axes.set_ylabel("bound")
-    axes.legend(loc="upper right")
+    axes.legend(loc="lower right")
 
 
 def _margins(axes: Any, certificate: Certificate) -> None:
