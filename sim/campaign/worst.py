@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from neural_lander.controller.fastest import SPEED
+from neural_lander.controller.fastest import FASTEST, SPEED
 from neural_lander.controller.files import write_whole
 from neural_lander.sim.campaign.folder import WORST
 from neural_lander.sim.campaign.rows import FIGURES, parameter_column
@@ -88,9 +88,11 @@ def command_of(cell: Cell, scenario: str, seed: int, out: str) -> str:
     o = cell.options
     words = ["neural-lander", "land", "--vehicle", o.vehicle, "--controller", cell.flown]
     words += ["--scenario", scenario, "--reference", o.reference, "--aero", o.aero]
-    words += ["--engine", o.engine, "--touchdown-speed", repr(o.touchdown_speed)]
-    if o.descent_speed != SPEED:
-        words += ["--descent-speed", repr(o.descent_speed)]
+    words += ["--engine", o.engine]
+    if o.reference == FASTEST:
+        words += ["--touchdown-speed", repr(o.touchdown_speed)]
+        if o.descent_speed != SPEED:
+            words += ["--descent-speed", repr(o.descent_speed)]
     if o.model is not None:
         words += ["--model", str(o.model)]
     if o.certificate is not None:
