@@ -26,6 +26,7 @@ import numpy.typing as npt
 from neural_lander.controller.compiled import compiled
 from neural_lander.controller.errors import InputError
 from neural_lander.controller.rotation import Vector
+from neural_lander.controller.smooth_step import STEP, greatest_within
 
 Array = npt.NDArray[np.float64]
 
@@ -39,7 +40,7 @@ GENTLE = 2.6
 BENT, TURNED = 7.5132, 5.0284
 """max |H0''|, and max |H1''| beside a speed: m'' is at most BENT |e0| / T^2 + TURNED |v0| / T."""
 
-PLACE = np.polynomial.Polynomial([1.0, 0.0, 0.0, 0.0, -35.0, 84.0, -70.0, 20.0])
+PLACE = 1.0 - STEP
 """H0."""
 SPEED = np.polynomial.Polynomial([0.0, 1.0, 0.0, 0.0, -20.0, 45.0, -36.0, 10.0])
 """H1."""
@@ -124,16 +125,15 @@ class StartFamily:
 
         The cells begin with the flight.
         """
-        joining = JOINING
+        T = JOINING
         starts = np.arange(count, dtype=np.float64) * cell
         found = np.zeros((count, ORDERS))
-        inside = starts < joining
-        a, b = starts[inside] / joining, np.minimum((starts[inside] + cell) / joining, 1.0)
+        inside = starts < T
+        a, b = starts[inside] / T, np.minimum((starts[inside] + cell) / T, 1.0)
         for k in range(ORDERS):
-            of_place = _greatest(PLACE.deriv(k) if k else PLACE, a, b)
-            of_speed = _greatest(SPEED.deriv(k) if k else SPEED, a, b)
-            found[inside, k] = (of_place * self.offset / joining**k
-                                + of_speed * self.speed / joining ** (k - 1))  # fmt: skip
+            of_place = greatest_within(PLACE.deriv(k), a, b) / T**k
+            of_speed = greatest_within(SPEED.deriv(k), a, b) / T ** (k - 1)
+            found[inside, k] = of_place * self.offset + of_speed * self.speed
         return found
 
     def as_dict(self) -> dict[str, float]:
@@ -154,12 +154,3 @@ class StartFamily:
                 f"the starts of the certificate are {table!r}, expected offset_m and speed_m_s; run "
                 "`neural-lander certify` again"
             ) from error
-
-
-def _greatest(p: np.polynomial.Polynomial, a: Array, b: Array) -> Array:
-    """Return bounds (n,) of |p| between a and b (n,), by the Taylor series about the middle."""
-    middle, radius = (a + b) / 2, (b - a) / 2
-    size = np.abs(p(middle))
-    for i in range(1, p.degree() + 1):
-        size = size + np.abs(p.deriv(i)(middle)) * radius**i / math.factorial(i)
-    return np.asarray(size) * (1 + 1e-12)

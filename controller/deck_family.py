@@ -34,6 +34,7 @@ from neural_lander.controller.deck import BLEND
 from neural_lander.controller.errors import InputError
 from neural_lander.controller.reference_cells import ReferenceCells
 from neural_lander.controller.setpoint import Plan
+from neural_lander.controller.smooth_step import STEP, greatest_within
 
 Array = npt.NDArray[np.float64]
 
@@ -48,9 +49,6 @@ SWAY = (0.2, 0.6)
 
 SAME = 1e-6
 """Decks whose swing, frequency and tilt differ by no more than this share are one."""
-
-TAKING_UP = np.polynomial.Polynomial([0.0, 0.0, 0.0, 0.0, 35.0, -84.0, 70.0, -20.0])
-"""g over the time since the blend began, in units of ``BLEND``; before it 0, after it 1."""
 
 
 @dataclass(frozen=True)
@@ -199,7 +197,7 @@ def taking_up(descent_start: float, times: Array) -> Array:
     inside = (s > 0) & (s < 1)
     found[s >= 1, 0] = 1.0
     for k in range(ORDERS):
-        found[inside, k] = TAKING_UP.deriv(k)(s[inside]) / BLEND**k
+        found[inside, k] = STEP.deriv(k)(s[inside]) / BLEND**k
     return found
 
 
@@ -212,11 +210,7 @@ def taking_up_within(descent_start: float, a: Array, b: Array, less: float) -> A
     found[late, 0] = np.maximum(found[late, 0], abs(1 - less))
     s, e = (np.clip((x - descent_start) / BLEND + 1, 0.0, 1.0) for x in (a, b))
     within = e > s
-    middle, radius = (s + e)[within] / 2, (e - s)[within] / 2
     for k in range(ORDERS):
-        p = TAKING_UP.deriv(k) if k else TAKING_UP - less
-        size = np.abs(p(middle))
-        for i in range(1, 8 - k):
-            size = size + np.abs(p.deriv(i)(middle)) * radius**i / math.factorial(i)
+        size = greatest_within((STEP - less).deriv(k), s[within], e[within])
         found[within, k] = np.maximum(found[within, k], size / BLEND**k)
     return found

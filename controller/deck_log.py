@@ -36,9 +36,8 @@ def real_motion(log: FlightLog, rest: float) -> Array:
     """
     log.require(NEEDED, "a flight over a deck")
     normal = log["truth_surface_normal"]
-    off = (
-        log["truth_position"][:, :2] - log["setpoint_position"][-1, :2]
-    )  # it comes down in one place
+    plan_at = log["setpoint_position"][-1, :2]  # over a deck it is one place
+    off = log["truth_position"][:, :2] - plan_at
     rise = -(normal[:, :2] / normal[:, 2:] * off).sum(axis=1)
     motion = [log["truth_surface_height"] - rise - rest]
     for _ in range(4):

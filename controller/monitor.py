@@ -28,12 +28,13 @@ than its effect on F_a, and whether the flight is like those that the bounds com
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from neural_lander.controller.bumpless import StartFamily
 from neural_lander.controller.compiled import compiled
 from neural_lander.controller.deck import BLEND, deck_ahead
 from neural_lander.controller.deck_family import DeckErrors, DeckFamily
@@ -186,9 +187,8 @@ class Limits:
                 deck=DeckLimits.of(tube["deck"], float(watch["noise_position_m"]))
                 if "deck" in tube
                 else None,
-                start=(float(tube["start"]["joined"]["offset_m"]),
-                       float(tube["start"]["joined"]["speed_m_s"])),
-            )  # fmt: skip
+                start=astuple(StartFamily.of(tube["start"]["joined"])),
+            )
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(
                 f"the certificate's tube lacks {error}; run `neural-lander certify` again"

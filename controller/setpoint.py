@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from neural_lander.controller import bumpless
 from neural_lander.controller.bumpless import JOINING, moved_at_start
-from neural_lander.controller.compiled import compiled
+from neural_lander.controller.compiled import blank_record, compiled
 from neural_lander.controller.errors import InputError
 from neural_lander.controller.rotation import Vector
 
@@ -252,6 +252,13 @@ def store_plan(record: Any, plan: Plan, floor: float) -> None:
     )
     record["joining"], record["joined_from"] = JOINING, 0.0
     record["start_offset"], record["start_speed"] = 0.0, 0.0
+
+
+def plan_record(plan: Plan) -> Any:
+    """Return a record that knows nothing but a plan, over a floor at 0, for ``setpoint`` to read."""
+    record = blank_record(np.dtype(RECORD_FIELDS, align=True))[0]
+    store_plan(record, plan, 0.0)
+    return record
 
 
 @compiled

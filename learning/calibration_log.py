@@ -6,13 +6,11 @@ from typing import Any
 import numpy as np
 
 from neural_lander.controller.bumpless import begin_at
-from neural_lander.controller.compiled import blank_record
 from neural_lander.controller.deck_family import DeckFamily
 from neural_lander.controller.errors import InputError
 from neural_lander.controller.flight_log import FlightLog
 from neural_lander.controller.network import Network
-from neural_lander.controller.setpoint import RECORD_FIELDS as SETPOINT_FIELDS
-from neural_lander.controller.setpoint import Plan, setpoint, store_plan
+from neural_lander.controller.setpoint import Plan, plan_record, setpoint
 from neural_lander.controller.vehicle import Vehicle
 
 SAME_PLAN = 1e-3
@@ -108,8 +106,7 @@ def _begun(log: FlightLog, path: Path, plan: Plan) -> Any:
             f"{path}: its set-point began {off:.3g} m away from where the vehicle was; that of the loop "
             "which is to be certified begins there: collect the calibration flights again"
         )
-    record = blank_record(np.dtype(SETPOINT_FIELDS, align=True))[0]
-    store_plan(record, plan, 0.0)
+    record = plan_record(plan)
     time = float(log["time"][0])
     p, v, _ = setpoint(record, time)
     fast = float(log["setpoint_velocity"][0, 2])

@@ -22,9 +22,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from neural_lander.controller.compiled import blank_record, compiled
+from neural_lander.controller.compiled import compiled
 from neural_lander.controller.loop_model import VerticalLoop
-from neural_lander.controller.setpoint import RECORD_FIELDS, Plan, setpoint, store_plan
+from neural_lander.controller.setpoint import Plan, plan_record, setpoint
 from neural_lander.controller.tube import ErrorBounds, Tube
 from neural_lander.controller.vehicle import GRAVITY
 from neural_lander.learning.compiled_force import force_and_slopes
@@ -192,8 +192,7 @@ def _samples_of(plan: Plan, times: Array, off: float = 0.0, fast: float = 0.0) -
     """Return height, speed, acceleration (n, 3) of the set-point at ``times``; where it begins ``off``
     the plan [m], and how ``fast`` [m/s]."""
     samples = np.empty((len(times), 3))
-    record = blank_record(np.dtype(RECORD_FIELDS, align=True))[0]
-    store_plan(record, plan, 0.0)
+    record = plan_record(plan)
     record["start_offset"][2], record["start_speed"][2] = off, fast
     for i, t in enumerate(times):
         p, v, a = setpoint(record, float(t))

@@ -23,15 +23,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg import expm
 
-from neural_lander.controller.compiled import blank_record
 from neural_lander.controller.hover_mass import SETTLED, STEADY_RATE, shown
-from neural_lander.controller.setpoint import (
-    RECORD_FIELDS,
-    Plan,
-    setpoint,
-    setpoint_ahead,
-    store_plan,
-)
+from neural_lander.controller.setpoint import Plan, plan_record, setpoint, setpoint_ahead
 from neural_lander.controller.spatial_model import SpatialLoop, Triple
 from neural_lander.controller.spatial_terms import SpatialErrors, SpatialTube
 from neural_lander.controller.vehicle import GRAVITY
@@ -335,8 +328,7 @@ def fed_forward(
 
 def _begun(plan: Plan, offset: Triple, speed: Triple) -> Any:
     """Return the record of a set-point that begins off its plan."""
-    record = blank_record(np.dtype(RECORD_FIELDS, align=True))[0]
-    store_plan(record, plan, 0.0)
+    record = plan_record(plan)
     record["start_offset"], record["start_speed"] = offset, speed
     return record
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from neural_lander.controller.bumpless import JOINING
+from neural_lander.controller.bumpless import JOINING, StartFamily
 from neural_lander.controller.condition import Condition
 from neural_lander.controller.deck import BLEND
 from neural_lander.controller.deck_family import EARLY, SWAY, DeckCells, deck_cells
@@ -211,7 +211,8 @@ class Round:
         """Return that the vehicle is where the pitch of the deck was counted."""
         found = []
         n = len(tube.times)
-        joined = self.cells[0].radius[:n] if self.start.joined is not None else np.zeros((n, 2))
+        starts = self.start.joined or StartFamily(0.0, 0.0)
+        joined = starts.bounds(tube.cell, n)
         place = max((tube.position[:, 0] + joined[:, 0]).max(), tube.after.position[0])
         speed = max((tube.velocity[:, 0] + joined[:, 1]).max(), tube.after.velocity[0])
         for what, unit, most, limit in (
